@@ -1,0 +1,1 @@
+"""The language and the log: events, envelopes, subjects, and the two homes of the log (JetStream and memory)."""

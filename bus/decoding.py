@@ -1,0 +1,50 @@
+"""Raw messages of the log to events: one bad message never holds up the others."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from bus.envelope import Recorded, Rejected, decode, recorded
+from bus.errors import MalformedEvent, UnknownEventType
+from bus.subjects import subject_of
+
+
+class Raw(NamedTuple):
+    """A stored message before it is understood. ``stored_us``: the log's own time for it, microseconds."""
+
+    position: int
+    subject: str
+    data: bytes
+    stored_us: int
+
+
+def decode_batch(raws: Iterable[Raw]) -> tuple[list[Recorded], list[Rejected]]:
+    """Split ``raws`` into the events and the rest.
+
+    A message on another subject than its event's own is malformed: permissions are granted by subject, so a
+    publisher could otherwise speak for an aggregate or a host that is not its own.
+    """
+    records: list[Recorded] = []
+    rejects: list[Rejected] = []
+    for raw in raws:
+        try:
+            envelope = decode(raw.data)
+            if subject_of(envelope.event) != raw.subject:
+                raise MalformedEvent(f"subject: the event belongs on {subject_of(envelope.event)}")
+        except UnknownEventType as error:
+            rejects.append(_reject(raw, f"unknown event type {error}", malformed=False))
+        except MalformedEvent as error:
+            rejects.append(_reject(raw, str(error), malformed=True))
+        else:
+            records.append(recorded(envelope, raw.position, raw.stored_us))
+    return records, rejects
+
+
+def _reject(raw: Raw, reason: str, *, malformed: bool) -> Rejected:
+    return Rejected(
+        position=raw.position,
+        subject=raw.subject,
+        reason=reason,
+        data=raw.data,
+        malformed=malformed,
+        time_us=raw.stored_us,
+    )

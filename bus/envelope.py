@@ -1,0 +1,125 @@
+"""The envelope around each event, its JSON codec, and what a reader of the log is handed.
+
+Wire format (JSON, one object a message)::
+
+    {"id": "nova:17:instance.scheduled:i1", "cause": "req-1", "correlation": "req-1", "actor": "nova",
+     "time_us": 1760000000000000, "event": {"type": "instance.scheduled.v1", "instance": "i1", ...}}
+
+Only ``id`` and ``event`` are required from an outside publisher: ``correlation`` defaults to the id (the request starts
+its own story), ``time_us`` to the time at which the log stored the message.
+"""
+
+import time
+import uuid
+from typing import Annotated
+
+import msgspec
+
+from bus.errors import MalformedEvent, UnknownEventType
+from bus.events import EVENT_TYPES, AnyEvent, Event, tag_of
+from bus.events.base import TimeUs
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """One event on its way to the log.
+
+    ``id`` is unique for ever (sent as ``Nats-Msg-Id``); ``cause`` is the id of the event that led to this one;
+    ``correlation`` is the id of the first request; ``actor`` is who publishes; ``time_us`` is when it happened.
+    """
+
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+    event: AnyEvent
+    cause: str = ""
+    correlation: str = ""
+    actor: str = "external"
+    time_us: TimeUs = 0
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """One event as the log holds it. ``position`` is its sequence number there, from 1, rising by one."""
+
+    position: int
+    id: str
+    event: Event
+    cause: str
+    correlation: str
+    actor: str
+    time_us: int
+
+
+class Rejected(msgspec.Struct, frozen=True, kw_only=True):
+    """A message of the log that is no event: unknown (``known`` false: a newer tag, skipped) or malformed (quarantined)."""
+
+    position: int
+    subject: str
+    reason: str
+    data: bytes
+    malformed: bool
+    time_us: int = 0
+
+
+class _Untyped(msgspec.Struct):
+    """Just enough of an envelope to tell an unknown tag from a malformed event."""
+
+    event: dict[str, object]
+
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(Envelope)
+_UNTYPED_DECODER = msgspec.json.Decoder(_Untyped)
+_KNOWN_TAGS = frozenset(tag_of(event_type) for event_type in EVENT_TYPES)
+
+
+def encode(envelope: Envelope) -> bytes:
+    """The envelope as JSON."""
+    return _ENCODER.encode(envelope)
+
+
+def decode(data: bytes) -> Envelope:
+    """The envelope in ``data``.
+
+    Raises:
+        UnknownEventType: the JSON is an envelope with a tag that this version does not know.
+        MalformedEvent: anything else that is wrong, naming the field.
+    """
+    try:
+        return _DECODER.decode(data)
+    except msgspec.ValidationError as error:
+        tag = _unknown_tag(data)
+        if tag is not None:
+            raise UnknownEventType(tag) from error
+        raise MalformedEvent(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedEvent(str(error)) from error
+
+
+def _unknown_tag(data: bytes) -> str | None:
+    try:
+        tag = _UNTYPED_DECODER.decode(data).event.get("type")
+    except msgspec.DecodeError:
+        return None
+    return tag if isinstance(tag, str) and tag not in _KNOWN_TAGS else None
+
+
+def recorded(envelope: Envelope, position: int, stored_us: int) -> Recorded:
+    """``envelope`` as read from ``position``; ``stored_us`` is the log's own time for it (microseconds)."""
+    return Recorded(
+        position,
+        envelope.id,
+        envelope.event,
+        envelope.cause,
+        envelope.correlation or envelope.id,
+        envelope.actor,
+        envelope.time_us or stored_us,
+    )
+
+
+def request(event: AnyEvent, *, actor: str = "external", id: str | None = None) -> Envelope:
+    """An envelope for the first event of a story, stamped now. ``id`` makes a retry of the same request harmless."""
+    id = id or uuid.uuid4().hex
+    return Envelope(id=id, event=event, correlation=id, actor=actor, time_us=now_us())
+
+
+def now_us() -> int:
+    """The wall clock in microseconds since the Unix epoch. Never called by ``decide`` or ``evolve``."""
+    return time.time_ns() // 1000

@@ -1,0 +1,42 @@
+"""Tenancy: tenant → VRF → VPC → network (an L2 segment) → subnet. Addresses are unique within a VRF."""
+
+from typing import Annotated
+
+import msgspec
+
+from bus.events.base import Event, Token, Vni
+
+Cidr = Annotated[str, msgspec.Meta(pattern=r"^\d{1,3}(\.\d{1,3}){3}/\d{1,2}$", description="IPv4 CIDR (RFC 4632)")]
+
+
+class TenantAdded(Event, tag="tenant.added.v1", frozen=True, kw_only=True):
+    """A tenant: a company or a department."""
+
+    tenant: Token
+
+
+class VpcCreated(Event, tag="vpc.created.v1", frozen=True, kw_only=True):
+    """A VPC of a tenant, routed in its VRF."""
+
+    vpc: Token
+    tenant: Token
+    vrf: Token
+    cidr: Cidr
+
+
+class NetworkCreated(Event, tag="network.created.v1", frozen=True, kw_only=True):
+    """An L2 segment of a VPC, carried as ``vni`` above the leaves. Ports can be asked for by any of its labels."""
+
+    network: Token
+    vpc: Token
+    vni: Vni
+    labels: tuple[Token, ...] = ()
+
+
+class SubnetCreated(Event, tag="subnet.created.v1", frozen=True, kw_only=True):
+    """A range of addresses of a network. The network, broadcast and gateway addresses are never given out."""
+
+    subnet: Token
+    network: Token
+    cidr: Cidr
+    gateway: str

@@ -1,0 +1,161 @@
+"""The port: address, binding and the two planes (Figure 8, Figure 10 steps 2 to 12).
+
+Written by nova-compute (C), IPAM, which is also the Neutron server here (I), the OVS agent (A) and CNC (N).
+Every report carries (port, host, generation); one that does not match the current claim changes nothing.
+"""
+
+from typing import ClassVar, Literal
+
+from bus.events.base import Event, Generation, TimeUs, Token, Vlan, Vni
+
+#: One plane of a port (Figure 8).
+Status = Literal["ACTIVE", "DOWN", "ERROR"]
+
+
+class PortEvent(Event, frozen=True, kw_only=True):
+    """What all port events share: the port, and the host that claims it."""
+
+    port: Token
+    az: Token
+    host: Token
+
+
+class PortCreateRequested(PortEvent, tag="port.create_requested.v1", frozen=True, kw_only=True):
+    """C: create a port for this instance on this host (step 2). ``name`` is unique among the live ports."""
+
+    once: ClassVar[bool] = True
+    name: str
+    instance: Token
+    network: Token | None = None
+    label: Token | None = None
+
+
+class PortAllocated(PortEvent, tag="port.allocated.v1", frozen=True, kw_only=True):
+    """I: the port is committed, DOWN_DOWN and unbound (steps 3 and 5). Holds all that agents need to wire it.
+
+    ``vlan`` is local to the host's leaf pair (``physical_network``), ``vni`` is global.
+    """
+
+    once: ClassVar[bool] = True
+    name: str
+    instance: Token
+    generation: Generation = 1
+    network: Token
+    subnet: Token
+    vpc: Token
+    vrf: Token
+    ip: str
+    prefix_length: int
+    gateway: str
+    mac: str
+    physical_network: Token
+    vlan: Vlan
+    vni: Vni
+
+
+class PortRefused(PortEvent, tag="port.refused.v1", frozen=True, kw_only=True):
+    """I: no port can be given; nothing was allocated."""
+
+    once: ClassVar[bool] = True
+    instance: Token
+    reason: str
+    field: str
+    value: str
+
+
+class PortRegistered(PortEvent, tag="port.registered.v1", frozen=True, kw_only=True):
+    """N: the port is in CNC's own database; no switch was touched (step 4)."""
+
+    once: ClassVar[bool] = True
+
+
+class PortPlugged(PortEvent, tag="port.plugged.v1", frozen=True, kw_only=True):
+    """C: the vNIC exists, has its IP, MAC and gateway, and hangs on br-int (step 6)."""
+
+    generation: Generation
+    received_us: TimeUs  # when compute took up the created port (step 5)
+
+
+class PortPlugFailed(PortEvent, tag="port.plug_failed.v1", frozen=True, kw_only=True):
+    """C: the vNIC could not be made."""
+
+    generation: Generation
+    reason: str
+
+
+class PortUnderlayReported(PortEvent, tag="port.underlay_reported.v1", frozen=True, kw_only=True):
+    """A: the flows of the port are in place, or could not be placed (steps 7 and 8)."""
+
+    generation: Generation
+    status: Status
+    detected_us: TimeUs  # when the agent saw the new device (step 7)
+    reason: str = ""
+
+
+class PortBindRequested(PortEvent, tag="port.bind_requested.v1", frozen=True, kw_only=True):
+    """C: "port 1234 is on host node-1" (step 9)."""
+
+    generation: Generation
+
+
+class PortBound(PortEvent, tag="port.bound.v1", frozen=True, kw_only=True):
+    """I: the binding is committed and handed to CNC (step 10)."""
+
+    generation: Generation
+    vlan: Vlan
+    vni: Vni
+
+
+class PortOverlayReported(PortEvent, tag="port.overlay_reported.v1", frozen=True, kw_only=True):
+    """N: both leaves of the host carry the port's VLAN, or one could not be configured (step 12).
+
+    ``configured_us`` is when the last leaf acknowledged (step 11); 0 says that no leaf had to be touched.
+    """
+
+    generation: Generation
+    status: Status
+    configured_us: TimeUs = 0
+    reason: str = ""
+
+
+class PortUnplugged(PortEvent, tag="port.unplugged.v1", frozen=True, kw_only=True):
+    """C: the vNIC is gone from the host."""
+
+    generation: Generation
+
+
+class PortDeleteRequested(PortEvent, tag="port.delete_requested.v1", frozen=True, kw_only=True):
+    """C: the port is not needed any more."""
+
+    generation: Generation
+
+
+class PortUnderlayRemoved(PortEvent, tag="port.underlay_removed.v1", frozen=True, kw_only=True):
+    """A: no flow of the port is left on the host."""
+
+    generation: Generation
+
+
+class PortUnbound(PortEvent, tag="port.unbound.v1", frozen=True, kw_only=True):
+    """I: the port is being deleted and bound nowhere; CNC may withdraw it. Its address is still held."""
+
+    generation: Generation
+    vlan: Vlan
+    vni: Vni
+
+
+class PortOverlayRemoved(PortEvent, tag="port.overlay_removed.v1", frozen=True, kw_only=True):
+    """N: no leaf carries anything for the port, and it has left CNC's database."""
+
+    generation: Generation
+
+
+class PortDeleted(PortEvent, tag="port.deleted.v1", frozen=True, kw_only=True):
+    """I: both planes are clear; the address and the name are free again."""
+
+    once: ClassVar[bool] = True
+    instance: Token
+    subnet: Token
+    ip: str
+    physical_network: Token
+    vni: Vni

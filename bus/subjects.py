@@ -1,0 +1,132 @@
+"""Events to subjects, and what can be filtered and permitted by subject.
+
+    dl.<aggregate>.<key>.<az>.<host>.<event>       dl.port.i17-0.az1.h42.underlay_reported
+
+The subject is the consistency boundary, and the thing that routing, permissions and debugging filter on:
+
+- one aggregate's history:      ``dl.port.i17-0.>``
+- one host's agent:             ``dl.*.*.*.h42.>``
+- one availability zone:        ``dl.*.*.az1.>``
+- "may report for this host":   publish ``dl.port.*.*.h42.underlay_reported``
+
+The aggregate and its key come first, so that history and the at-most-once check look at one branch of the server's
+subject tree (figures in docs/adr/0002). ``_`` stands where an event has no AZ or host.
+"""
+
+from collections.abc import Callable, Iterable
+from operator import attrgetter
+from typing import Any
+
+from bus.events import EVENT_TYPES, Event, SpawnRequested, tag_of
+
+PREFIX = "dl"
+ALL = f"{PREFIX}.>"
+NONE = "_"
+
+
+def _namer(event_type: type[Event]) -> Callable[[Any], str]:
+    aggregate, name, _version = tag_of(event_type).split(".")
+    fields = event_type.__struct_fields__
+    key = attrgetter(aggregate)
+    # A spawn request may wish for a host, but concerns none yet: nova decides.
+    has_host = "host" in fields and event_type is not SpawnRequested and aggregate != "host"
+    if has_host:
+        return lambda e: f"{PREFIX}.{aggregate}.{key(e)}.{e.az}.{e.host}.{name}"
+    if "az" in fields:
+        return lambda e: f"{PREFIX}.{aggregate}.{key(e)}.{e.az}.{NONE}.{name}"
+    return lambda e: f"{PREFIX}.{aggregate}.{key(e)}.{NONE}.{NONE}.{name}"
+
+
+_NAMERS: dict[type[Event], Callable[[Any], str]] = {event_type: _namer(event_type) for event_type in EVENT_TYPES}
+_NAMES = {event_type: tuple(tag_of(event_type).split(".")[:2]) for event_type in EVENT_TYPES}
+
+
+def subject_of(event: Event) -> str:
+    """The one subject that ``event`` is published on."""
+    return _NAMERS[type(event)](event)
+
+
+def key_of(event: Event) -> str:
+    """The key of the aggregate that ``event`` belongs to, e.g. its port id."""
+    key: str = getattr(event, _NAMES[type(event)][0])
+    return key
+
+
+def name_of(event_type: type[Event]) -> str:
+    """``port.allocated``: the tag without its version."""
+    return ".".join(_NAMES[event_type])
+
+
+def once_filter(event: Event) -> str:
+    """The filter that holds every event of this type for this aggregate, whatever its AZ and host."""
+    aggregate, name = _NAMES[type(event)]
+    return f"{PREFIX}.{aggregate}.{key_of(event)}.*.*.{name}"
+
+
+def history_filter(aggregate: str, key: str) -> str:
+    """All that ever happened to one aggregate."""
+    return f"{PREFIX}.{aggregate}.{key}.>"
+
+
+def host_filter(host: str) -> str:
+    """All that concerns one host."""
+    return f"{PREFIX}.*.*.*.{host}.>"
+
+
+def az_filter(az: str) -> str:
+    """All that concerns one availability zone."""
+    return f"{PREFIX}.*.*.{az}.>"
+
+
+def matches(pattern: str, subject: str) -> bool:
+    """Whether ``subject`` fits the NATS filter ``pattern`` (``*`` one token, a final ``>`` one or more)."""
+    want, have = pattern.split("."), subject.split(".")
+    if want[-1] == ">":
+        want.pop()
+        if len(have) <= len(want):
+            return False
+        have = have[: len(want)]
+    return len(want) == len(have) and all(w in ("*", h) for w, h in zip(want, have, strict=True))
+
+
+#: Who may publish what. ``publisher`` is anyone outside; ``operator`` describes the world.
+_PUBLISHERS: dict[str, tuple[str, ...]] = {
+    "publisher": ("instance.spawn_requested", "instance.delete_requested"),
+    "operator": (
+        *("region.added", "az.added", "spine.added", "leaf.added", "host.added"),
+        *("tenant.added", "vpc.created", "network.created", "subnet.created"),
+    ),
+    "nova": (
+        *("instance.scheduled", "instance.active", "instance.refused", "instance.failed"),
+        *("instance.terminating", "instance.deleted", "instance.delete_refused"),
+    ),
+    "compute": (
+        *("port.create_requested", "port.plugged", "port.plug_failed", "port.bind_requested"),
+        *("port.unplugged", "port.delete_requested"),
+    ),
+    "ovs-agent": ("port.underlay_reported", "port.underlay_removed"),
+    "cnc": (
+        *("port.registered", "port.overlay_reported", "port.overlay_removed"),
+        *("leaf.vlan_added", "leaf.vlan_removed", "leaf.vlan_failed"),
+    ),
+    "ipam": ("port.allocated", "port.refused", "port.bound", "port.unbound", "port.deleted"),
+}
+ROLES: tuple[str, ...] = tuple(_PUBLISHERS)
+
+
+def publish_permissions(role: str, host: str = "*") -> list[str]:
+    """The subjects that ``role`` may publish on, for a NATS account; ``host`` narrows an agent to its own host.
+
+    Raises KeyError for a role that is not in ``ROLES``.
+    """
+    return [f"{PREFIX}.{aggregate}.*.*.{host}.{name}" for aggregate, name in _split(_PUBLISHERS[role])]
+
+
+def publisher_of(event_type: type[Event]) -> str:
+    """The one role that publishes this event."""
+    name = name_of(event_type)
+    return next(role for role, names in _PUBLISHERS.items() if name in names)
+
+
+def _split(names: Iterable[str]) -> list[tuple[str, str]]:
+    return [(aggregate, name) for aggregate, _, name in (full.partition(".") for full in names)]

@@ -1,0 +1,1 @@
+"""What effects act on. ``protocol`` is what a driver implements; ``simulated`` is a modelled fabric."""

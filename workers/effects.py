@@ -1,0 +1,97 @@
+"""What workers want devices to be: desired state, safe to perform twice. The outcome is an event.
+
+Effects with the same ``slot`` are performed one after the other; the newest wish for a slot wins.
+"""
+
+import msgspec
+
+#: (device, part of the device): what an effect acts on.
+Slot = tuple[str, ...]
+
+
+class Effect(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Base of all effects. ``device`` is the host or leaf that performs it."""
+
+    device: str
+
+    @property
+    def slot(self) -> Slot:
+        """What this effect acts on."""
+        raise TypeError(f"{type(self).__name__} names no slot")
+
+
+class PlugVnic(Effect, frozen=True, kw_only=True):
+    """The port's vNIC exists with this address and hangs on br-int (Figure 10, step 6). Asked for by nova-compute."""
+
+    port: str
+    mac: str
+    ip: str
+    prefix_length: int
+    gateway: str
+
+    @property
+    def slot(self) -> Slot:
+        return (self.device, "vnic", self.port)
+
+
+class UnplugVnic(Effect, frozen=True, kw_only=True):
+    """The port's vNIC does not exist on the host. Asked for by nova-compute."""
+
+    port: str
+
+    @property
+    def slot(self) -> Slot:
+        return (self.device, "vnic", self.port)
+
+
+class InstallFlows(Effect, frozen=True, kw_only=True):
+    """br-int tags the port's traffic with this VLAN and the trunk carries it (step 7). Asked for by the OVS agent."""
+
+    port: str
+    mac: str
+    vlan: int
+
+    @property
+    def slot(self) -> Slot:
+        return (self.device, "flows", self.port)
+
+
+class RemoveFlows(Effect, frozen=True, kw_only=True):
+    """No flow of the port is left on br-int. Asked for by the OVS agent."""
+
+    port: str
+
+    @property
+    def slot(self) -> Slot:
+        return (self.device, "flows", self.port)
+
+
+class LeafVlan(Effect, frozen=True, kw_only=True):
+    """The leaf interface carries the VLAN mapped to the VNI, or does not (``present``; step 11). Asked for by CNC.
+
+    ``gateway`` (address and prefix length) is the anycast gateway of the VNI, ``vrf`` where it routes. A leaf
+    ignores an ``epoch`` older than the last one it took for this interface and VLAN.
+    """
+
+    az: str
+    interface: str
+    vlan: int
+    vni: int
+    vrf: str
+    gateway: str
+    epoch: int
+    present: bool
+
+    @property
+    def slot(self) -> Slot:
+        return (self.device, self.interface, str(self.vlan))
+
+
+AnyEffect = PlugVnic | UnplugVnic | InstallFlows | RemoveFlows | LeafVlan
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What came of an effect. ``error`` is empty when the device now is as wished."""
+
+    error: str = ""
+    started_us: int = 0
