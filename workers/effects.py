@@ -19,11 +19,23 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         """What this effect acts on."""
         raise TypeError(f"{type(self).__name__} names no slot")
 
+    @property
+    def withdraws(self) -> bool:
+        """Whether this takes something away: then it is tried until it succeeds, or it would leave something behind."""
+        return False
 
-class PlugVnic(Effect, frozen=True, kw_only=True):
-    """The port's vNIC exists with this address and hangs on br-int (Figure 10, step 6). Asked for by nova-compute."""
+
+class PortEffect(Effect, frozen=True, kw_only=True):
+    """An effect on a host, for one claim of one port."""
 
     port: str
+    az: str = ""
+    generation: int = 1
+
+
+class PlugVnic(PortEffect, frozen=True, kw_only=True):
+    """The port's vNIC exists with this address and hangs on br-int (Figure 10, step 6). Asked for by nova-compute."""
+
     mac: str
     ip: str
     prefix_length: int
@@ -34,20 +46,21 @@ class PlugVnic(Effect, frozen=True, kw_only=True):
         return (self.device, "vnic", self.port)
 
 
-class UnplugVnic(Effect, frozen=True, kw_only=True):
+class UnplugVnic(PortEffect, frozen=True, kw_only=True):
     """The port's vNIC does not exist on the host. Asked for by nova-compute."""
-
-    port: str
 
     @property
     def slot(self) -> Slot:
         return (self.device, "vnic", self.port)
 
+    @property
+    def withdraws(self) -> bool:
+        return True
 
-class InstallFlows(Effect, frozen=True, kw_only=True):
+
+class InstallFlows(PortEffect, frozen=True, kw_only=True):
     """br-int tags the port's traffic with this VLAN and the trunk carries it (step 7). Asked for by the OVS agent."""
 
-    port: str
     mac: str
     vlan: int
 
@@ -56,14 +69,16 @@ class InstallFlows(Effect, frozen=True, kw_only=True):
         return (self.device, "flows", self.port)
 
 
-class RemoveFlows(Effect, frozen=True, kw_only=True):
+class RemoveFlows(PortEffect, frozen=True, kw_only=True):
     """No flow of the port is left on br-int. Asked for by the OVS agent."""
-
-    port: str
 
     @property
     def slot(self) -> Slot:
         return (self.device, "flows", self.port)
+
+    @property
+    def withdraws(self) -> bool:
+        return True
 
 
 class LeafVlan(Effect, frozen=True, kw_only=True):
@@ -85,6 +100,10 @@ class LeafVlan(Effect, frozen=True, kw_only=True):
     @property
     def slot(self) -> Slot:
         return (self.device, self.interface, str(self.vlan))
+
+    @property
+    def withdraws(self) -> bool:
+        return not self.present
 
 
 AnyEffect = PlugVnic | UnplugVnic | InstallFlows | RemoveFlows | LeafVlan

@@ -1,5 +1,6 @@
 """Tenancy: tenant → VRF → VPC → network (an L2 segment) → subnet. Addresses are unique within a VRF."""
 
+import ipaddress
 from typing import Annotated
 
 import msgspec
@@ -23,6 +24,9 @@ class VpcCreated(Event, tag="vpc.created.v1", frozen=True, kw_only=True):
     vrf: Token
     cidr: Cidr
 
+    def __post_init__(self) -> None:
+        _parse_cidr(self.cidr)
+
 
 class NetworkCreated(Event, tag="network.created.v1", frozen=True, kw_only=True):
     """An L2 segment of a VPC, carried as ``vni`` above the leaves. Ports can be asked for by any of its labels."""
@@ -40,3 +44,21 @@ class SubnetCreated(Event, tag="subnet.created.v1", frozen=True, kw_only=True):
     network: Token
     cidr: Cidr
     gateway: str
+
+    def __post_init__(self) -> None:
+        net = _parse_cidr(self.cidr)
+        if net.prefixlen > 30:
+            raise ValueError(f"cidr: {self.cidr} has no room for a gateway and a host")
+        try:
+            gateway = ipaddress.IPv4Address(self.gateway)
+        except ValueError as error:
+            raise ValueError(f"gateway: {self.gateway} is no IPv4 address") from error
+        if gateway not in net or gateway in (net.network_address, net.broadcast_address):
+            raise ValueError(f"gateway: {self.gateway} is no host address of {self.cidr}")
+
+
+def _parse_cidr(cidr: str) -> ipaddress.IPv4Network:
+    try:
+        return ipaddress.IPv4Network(cidr)
+    except ValueError as error:
+        raise ValueError(f"cidr: {error}") from error

@@ -1,0 +1,172 @@
+"""Addresses: the pools of subnets, who holds which address, and which VLAN of a leaf pair carries which VNI.
+
+Per pool: allocated + free + reserved = size (invariant 3). Per leaf pair: VLAN and VNI are one to one (invariant 9).
+"""
+
+import ipaddress
+from collections import deque
+
+from bus.envelope import Recorded
+from bus.events import PortAllocated, PortDeleted, SubnetCreated
+from projections.fold import NOTHING, Fold, Row, Table, Touched, on
+
+VLAN_MIN, VLAN_MAX = 1, 4094
+
+
+class AddressRow(Row):
+    """One address that a live port holds."""
+
+    vrf: str
+    ip: str
+    subnet: str
+    port: str
+    mac: str
+
+
+class PoolRow(Row):
+    """A subnet's addresses, counted. ``reserved``: network, broadcast and gateway."""
+
+    subnet: str
+    network: str
+    size: int
+    reserved: int
+    allocated: int
+    free: int
+
+
+class SegmentRow(Row):
+    """A VNI on a leaf pair: the VLAN it has there and how many ports use it."""
+
+    physical_network: str
+    vni: int
+    vlan: int
+    ports: int
+
+
+def dotted(address: int) -> str:
+    """An IPv4 address as text; ``ipaddress`` takes twenty times as long, and every allocation needs one."""
+    return f"{address >> 24}.{address >> 16 & 255}.{address >> 8 & 255}.{address & 255}"
+
+
+class Pool:
+    """The addresses of one subnet: never given out yet (from ``_next`` up), then given back (oldest first)."""
+
+    def __init__(self, row: PoolRow, cidr: str, gateway: str) -> None:
+        net = ipaddress.IPv4Network(cidr)
+        self.row = row
+        self.prefix_length = net.prefixlen
+        self.gateway = gateway
+        self._gateway = int(ipaddress.IPv4Address(gateway))
+        self._next = int(net.network_address) + 1
+        self._end = int(net.broadcast_address)
+        self._given_back: deque[str] = deque()
+        self._skip: set[str] = set()
+
+    def peek(self) -> str | None:
+        """The address that would be given out next, None when the pool is empty. Gives nothing out."""
+        while self._given_back and self._given_back[0] in self._skip:
+            self._skip.discard(self._given_back.popleft())
+        address = self._fresh()
+        if address is not None:
+            return address
+        return self._given_back[0] if self._given_back else None
+
+    def take(self, ip: str) -> None:
+        """Note that ``ip`` is given out."""
+        if ip == self._fresh():
+            self._next += 1
+        elif self._given_back and self._given_back[0] == ip:
+            self._given_back.popleft()
+        else:
+            self._skip.add(ip)  # out of turn: passed over when its turn comes
+
+    def give_back(self, ip: str) -> None:
+        """Note that ``ip`` is free again; it is given out after all others, so that late packets find nobody."""
+        self._given_back.append(ip)
+
+    def _fresh(self) -> str | None:
+        while self._next < self._end:
+            ip = dotted(self._next)
+            if self._next != self._gateway and ip not in self._skip:
+                return ip
+            self._skip.discard(ip)
+            self._next += 1
+        return None
+
+
+class Addresses(Fold):
+    """Every address and VLAN that is in use."""
+
+    TABLES = (
+        Table("addresses", AddressRow, ("vrf", "ip")),
+        Table("pools", PoolRow, ("subnet",)),
+        Table("segments", SegmentRow, ("physical_network", "vni")),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pools: dict[str, Pool] = {}
+        self.by_network: dict[str, list[Pool]] = {}
+        self._held: dict[str, tuple[str, str]] = {}
+        self._vlans: dict[str, set[int]] = {}
+
+    def pool_with_space(self, network: str) -> Pool | None:
+        """The first pool of ``network`` that has a free address."""
+        return next((pool for pool in self.by_network.get(network, ()) if pool.row.free > 0), None)
+
+    def vlan_for(self, physical_network: str, vni: int) -> int | None:
+        """The VLAN of ``vni`` on this leaf pair, the lowest free one if it has none, None if all 4,094 are taken."""
+        segment: SegmentRow | None = self.tables["segments"].get((physical_network, vni))
+        if segment is not None:
+            return segment.vlan
+        taken = self._vlans.get(physical_network, set())
+        return next((vlan for vlan in range(VLAN_MIN, VLAN_MAX + 1) if vlan not in taken), None)
+
+    @on(SubnetCreated)
+    def _subnet(self, r: Recorded, e: SubnetCreated) -> tuple[Touched, ...]:
+        if e.subnet in self.pools:
+            return NOTHING
+        size = ipaddress.IPv4Network(e.cidr).num_addresses
+        row = PoolRow(subnet=e.subnet, network=e.network, size=size, reserved=3, allocated=0, free=size - 3)
+        pool = self.pools[e.subnet] = Pool(row, e.cidr, e.gateway)
+        self.by_network.setdefault(e.network, []).append(pool)
+        self.tables["pools"][(e.subnet,)] = row
+        return (("pools", (e.subnet,)),)
+
+    @on(PortAllocated)
+    def _allocated(self, r: Recorded, e: PortAllocated) -> tuple[Touched, ...]:
+        key = (e.vrf, e.ip)
+        if e.port in self._held or e.subnet not in self.pools:
+            return NOTHING
+        self._held[e.port] = key
+        self.tables["addresses"][key] = AddressRow(vrf=e.vrf, ip=e.ip, subnet=e.subnet, port=e.port, mac=e.mac)
+        self._count(e.subnet, 1).take(e.ip)
+        segment_key = (e.physical_network, e.vni)
+        segment: SegmentRow | None = self.tables["segments"].get(segment_key)
+        if segment is None:
+            segment = SegmentRow(physical_network=e.physical_network, vni=e.vni, vlan=e.vlan, ports=0)
+            self.tables["segments"][segment_key] = segment
+            self._vlans.setdefault(e.physical_network, set()).add(e.vlan)
+        segment.ports += 1
+        return (("addresses", key), ("pools", (e.subnet,)), ("segments", segment_key))
+
+    @on(PortDeleted)
+    def _deleted(self, r: Recorded, e: PortDeleted) -> tuple[Touched, ...]:
+        key = self._held.pop(e.port, None)
+        if key is None:
+            return NOTHING
+        del self.tables["addresses"][key]
+        self._count(e.subnet, -1).give_back(e.ip)
+        segment_key = (e.physical_network, e.vni)
+        segment: SegmentRow = self.tables["segments"][segment_key]
+        segment.ports -= 1
+        if segment.ports == 0:
+            del self.tables["segments"][segment_key]
+            self._vlans[e.physical_network].discard(segment.vlan)
+        return (("addresses", key), ("pools", (e.subnet,)), ("segments", segment_key))
+
+    def _count(self, subnet: str, change: int) -> Pool:
+        pool = self.pools[subnet]
+        pool.row.allocated += change
+        pool.row.free -= change
+        return pool

@@ -1,0 +1,65 @@
+"""Ports and Figure 8: the nine (underlay, overlay) pairs, now and second by second."""
+
+from collections import Counter
+
+from bus.envelope import Recorded
+from projections.fold import Fold, Row, Table, Touched
+from projections.ports import Ports
+
+STATUSES = ("ACTIVE", "DOWN", "ERROR")
+#: The nine pairs of Figure 8, written UNDERLAY_OVERLAY.
+PAIRS = tuple(f"{underlay}_{overlay}" for underlay in STATUSES for overlay in STATUSES)
+
+
+class PortStatesRow(Row):
+    """How many live ports were in each of the nine pairs at the end of one second."""
+
+    second_us: int
+    active_active: int = 0
+    active_down: int = 0
+    active_error: int = 0
+    down_active: int = 0
+    down_down: int = 0
+    down_error: int = 0
+    error_active: int = 0
+    error_down: int = 0
+    error_error: int = 0
+
+
+class PortStates(Fold):
+    """All ports, and their states over time. A second in which nothing changed has no row."""
+
+    TABLES = (*Ports.TABLES, Table("port_states", PortStatesRow, ("second_us",)))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ports = Ports()
+        self.tables["ports"] = self.ports.tables["ports"]
+        self.counts: Counter[str] = Counter()
+        self._pair_of: dict[str, str] = {}
+        self._second_us = 0
+
+    def evolve(self, recorded: Recorded) -> tuple[Touched, ...]:
+        touched = self.ports.evolve(recorded)
+        if not touched or not self._recount(str(touched[0][1][0])):
+            return touched
+        # Event times of different processes may run back a little; a second that has passed stays as it was.
+        self._second_us = max(self._second_us, recorded.time_us - recorded.time_us % 1_000_000)
+        counts = {pair.lower(): self.counts[pair] for pair in PAIRS}
+        self.tables["port_states"][(self._second_us,)] = PortStatesRow(second_us=self._second_us, **counts)
+        return (*touched, ("port_states", (self._second_us,)))
+
+    def _recount(self, port: str) -> bool:
+        row = self.ports.get(port)
+        pair = f"{row.underlay}_{row.overlay}" if row else ""
+        before = self._pair_of.get(port, "")
+        if pair == before:
+            return False
+        if before:
+            self.counts[before] -= 1
+        if pair:
+            self.counts[pair] += 1
+            self._pair_of[port] = pair
+        else:
+            del self._pair_of[port]
+        return True

@@ -1,0 +1,161 @@
+"""The world as described: regions, AZs, leaves, hosts, tenants, VPCs, networks and subnets."""
+
+from bus.envelope import Recorded
+from bus.events import (
+    AzAdded,
+    HostAdded,
+    LeafAdded,
+    NetworkCreated,
+    RegionAdded,
+    SpineAdded,
+    SubnetCreated,
+    TenantAdded,
+    VpcCreated,
+    physical_network,
+)
+from projections.fold import NOTHING, Fold, Row, Table, Touched, on
+
+
+class HostRow(Row):
+    """A dual-homed host. ``physical_network`` is its leaf pair: the scope of its VLAN ids."""
+
+    host: str
+    az: str
+    leaf_a: str
+    leaf_b: str
+    interface: str
+    capacity: int
+    physical_network: str
+
+
+class SwitchRow(Row):
+    """A spine or a leaf; ``vtep`` and ``asn`` are empty and 0 for a spine."""
+
+    switch: str
+    role: str
+    az: str
+    vtep: str
+    asn: int
+
+
+class AzRow(Row):
+    """An availability zone and its region (``az`` is empty for a region that has none yet)."""
+
+    region: str
+    az: str
+
+
+class VpcRow(Row):
+    """A VPC of a tenant and the VRF that routes it."""
+
+    vpc: str
+    tenant: str
+    vrf: str
+    cidr: str
+
+
+class NetworkRow(Row):
+    """An L2 segment: its VPC, its VNI and its labels."""
+
+    network: str
+    vpc: str
+    vrf: str
+    vni: int
+    labels: list[str]
+
+
+class SubnetRow(Row):
+    """A subnet's fixed facts; what is free in it is in ``pools``."""
+
+    subnet: str
+    network: str
+    cidr: str
+    gateway: str
+
+
+class World(Fold):
+    """What exists, whoever uses it. The first description of a thing counts; a second one changes nothing."""
+
+    TABLES = (
+        Table("availability_zones", AzRow, ("region", "az")),
+        Table("switches", SwitchRow, ("switch",)),
+        Table("hosts", HostRow, ("host",)),
+        Table("vpcs", VpcRow, ("vpc",)),
+        Table("networks", NetworkRow, ("network",)),
+        Table("subnets", SubnetRow, ("subnet",)),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hosts: dict[str, HostRow] = {}
+        self.networks: dict[str, NetworkRow] = {}
+        self.by_label: dict[str, list[str]] = {}
+        self.azs: set[str] = set()
+
+    @on(RegionAdded)
+    def _region(self, r: Recorded, e: RegionAdded) -> tuple[Touched, ...]:
+        return self._put("availability_zones", (e.region, ""), AzRow(region=e.region, az=""))
+
+    @on(AzAdded)
+    def _az(self, r: Recorded, e: AzAdded) -> tuple[Touched, ...]:
+        self.azs.add(e.az)
+        return self._put("availability_zones", (e.region, e.az), AzRow(region=e.region, az=e.az))
+
+    @on(SpineAdded)
+    def _spine(self, r: Recorded, e: SpineAdded) -> tuple[Touched, ...]:
+        return self._put("switches", (e.spine,), SwitchRow(switch=e.spine, role="spine", az=e.az, vtep="", asn=0))
+
+    @on(LeafAdded)
+    def _leaf(self, r: Recorded, e: LeafAdded) -> tuple[Touched, ...]:
+        row = SwitchRow(switch=e.leaf, role="leaf", az=e.az, vtep=e.vtep, asn=e.asn)
+        return self._put("switches", (e.leaf,), row)
+
+    @on(HostAdded)
+    def _host(self, r: Recorded, e: HostAdded) -> tuple[Touched, ...]:
+        row = HostRow(
+            host=e.host,
+            az=e.az,
+            leaf_a=e.leaf_a,
+            leaf_b=e.leaf_b,
+            interface=e.interface,
+            capacity=e.capacity,
+            physical_network=physical_network(e.leaf_a, e.leaf_b),
+        )
+        touched = self._put("hosts", (e.host,), row)
+        if touched:
+            self.hosts[e.host] = row
+        return touched
+
+    @on(TenantAdded)
+    def _tenant(self, r: Recorded, e: TenantAdded) -> tuple[Touched, ...]:
+        return NOTHING  # a tenant shows in its VPCs
+
+    @on(VpcCreated)
+    def _vpc(self, r: Recorded, e: VpcCreated) -> tuple[Touched, ...]:
+        return self._put("vpcs", (e.vpc,), VpcRow(vpc=e.vpc, tenant=e.tenant, vrf=e.vrf, cidr=e.cidr))
+
+    @on(NetworkCreated)
+    def _network(self, r: Recorded, e: NetworkCreated) -> tuple[Touched, ...]:
+        vpc: VpcRow | None = self.tables["vpcs"].get((e.vpc,))
+        if vpc is None:
+            return NOTHING  # a network of no VPC cannot carry a port
+        row = NetworkRow(network=e.network, vpc=e.vpc, vrf=vpc.vrf, vni=e.vni, labels=list(e.labels))
+        touched = self._put("networks", (e.network,), row)
+        if touched:
+            self.networks[e.network] = row
+            for label in e.labels:
+                self.by_label.setdefault(label, []).append(e.network)
+        return touched
+
+    @on(SubnetCreated)
+    def _subnet(self, r: Recorded, e: SubnetCreated) -> tuple[Touched, ...]:
+        if e.network not in self.networks:
+            return NOTHING
+        row = SubnetRow(subnet=e.subnet, network=e.network, cidr=e.cidr, gateway=e.gateway)
+        return self._put("subnets", (e.subnet,), row)
+
+    def _put(self, table: str, key: tuple[str, ...], row: Row) -> tuple[Touched, ...]:
+        if key in self.tables[table]:
+            return NOTHING
+        self.tables[table][key] = row
+        return ((table, key),)

@@ -1,0 +1,30 @@
+"""The fields by which a report says which claim of which port it speaks of."""
+
+from typing import Protocol, TypedDict
+
+
+class Claim(TypedDict):
+    """(port, host, generation), and the zone that the subject needs."""
+
+    port: str
+    az: str
+    host: str
+    generation: int
+
+
+class HasClaim(Protocol):
+    """A port as a fold keeps it."""
+
+    @property
+    def port(self) -> str: ...
+    @property
+    def az(self) -> str: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def generation(self) -> int: ...
+
+
+def claim(port: HasClaim) -> Claim:
+    """The current claim of ``port``, to be spread into an event."""
+    return {"port": port.port, "az": port.az, "host": port.host, "generation": port.generation}

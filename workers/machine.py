@@ -1,0 +1,150 @@
+"""One worker, step by step: event in, envelopes and effects out. No I/O, no clock, no tasks.
+
+The asyncio runner and the simulator both drive this. The rules:
+
+- A *decision* (an event that ``decide`` answered) is folded at once, before the log has it, so that the next decision
+  of the same batch sees it. When it comes back from the log it is passed over.
+- An *outcome* (what ``settle`` made of an effect) is folded when it comes back from the log, like anybody else's event.
+- So the state at any point depends on the order of the log alone, and a replay decides the same.
+- ``checkpoint`` is the position up to which every decision is on disk and every effect has its outcome on disk.
+"""
+
+from typing import NamedTuple
+
+from bus.envelope import Envelope, Recorded
+from bus.errors import Conflict
+from bus.events import Event
+from bus.subjects import key_of, name_of
+from workers.effects import AnyEffect, Result
+from workers.worker import Emit, Worker
+
+
+class Planned(NamedTuple):
+    """An effect to be performed, and the event that led to it."""
+
+    effect: AnyEffect
+    position: int
+    cause: str
+    correlation: str
+
+
+class Output(NamedTuple):
+    """What one step asks for. Each envelope and each effect keeps ``position`` open until ``done`` is called."""
+
+    envelopes: list[Envelope]
+    effects: list[Planned]
+    position: int
+
+
+class Machine:
+    """Runs one ``Worker`` over a log. ``hosts`` limits a per-host worker to these; None serves all."""
+
+    def __init__(self, worker: Worker, hosts: frozenset[str] | None = None) -> None:
+        self.worker = worker
+        self.state = worker.state()
+        self.position = 0
+        self._hosts = hosts if worker.per_host else None
+        self._ahead: dict[str, Event] = {}
+        self._open: dict[int, int] = {}
+
+    @property
+    def checkpoint(self) -> int:
+        """Everything up to here is dealt with for good."""
+        return next(iter(self._open)) - 1 if self._open else self.position
+
+    def wants(self, event_type: type[Event]) -> bool:
+        """Whether this worker folds or decides on ``event_type`` at all."""
+        return event_type in self.worker.inputs or self.state.handles(event_type)
+
+    def decides_on(self, r: Recorded) -> bool:
+        """Whether ``r`` is one of this worker's inputs, and of a host it serves."""
+        return type(r.event) in self.worker.inputs and self._serves(r)
+
+    def replay(self, r: Recorded) -> None:
+        """Fold an event of the past; nothing is decided."""
+        self.position = r.position
+        if self._serves(r):
+            self.state.evolve(r)
+
+    def step(self, r: Recorded, now_us: int) -> Output | None:
+        """Fold a new event and decide on it. A redelivered one (position not above the last) does nothing.
+
+        Raises Conflict when the log holds another decision than the one this machine made and folded.
+        """
+        if r.position <= self.position:
+            return None
+        self.position = r.position
+        decided = self._ahead.pop(r.id, None)
+        if decided is not None:
+            if decided != r.event:
+                raise Conflict(f"{r.id} at position {r.position} is not what was decided here: {decided}")
+            return None
+        if not self._serves(r):
+            return None
+        self.state.evolve(r)
+        return self.decide(r, now_us) if type(r.event) in self.worker.inputs else None
+
+    def decide(self, r: Recorded, now_us: int) -> Output | None:
+        """Decide on an event that is folded already: a new one, or at start one above the checkpoint."""
+        envelopes: list[Envelope] = []
+        effects: list[Planned] = []
+        for decision in self.worker.decide(self.state, r):
+            correlation = decision.correlation or r.correlation
+            if isinstance(decision, Emit):
+                envelope = self._envelope(decision.event, r.position, r.id, correlation, now_us)
+                self._apply(envelope, r.position)
+                envelopes.append(envelope)
+            else:
+                effects.append(Planned(decision.effect, r.position, r.id, correlation))
+        if not envelopes and not effects:
+            return None
+        self._open[r.position] = self._open.get(r.position, 0) + len(envelopes) + len(effects)
+        return Output(envelopes, effects, r.position)
+
+    def settle(self, planned: Planned, result: Result, now_us: int) -> list[Envelope]:
+        """The outcome of an effect, as envelopes to append. They keep the position open in place of the effect."""
+        events = list(self.worker.settle(planned.effect, result))
+        envelopes = [
+            self._envelope(event, planned.position, planned.cause, planned.correlation, now_us) for event in events
+        ]
+        self._open[planned.position] += len(envelopes)
+        self.done(planned.position)
+        return envelopes
+
+    def done(self, position: int, count: int = 1) -> None:
+        """``count`` envelopes are on disk, or effects were superseded, that ``position`` was open for."""
+        left = self._open[position] - count
+        if left:
+            self._open[position] = left
+        else:
+            del self._open[position]
+
+    def _serves(self, r: Recorded) -> bool:
+        return self._hosts is None or getattr(r.event, "host", None) in self._hosts
+
+    def _envelope(self, event: Event, position: int, cause: str, correlation: str, now_us: int) -> Envelope:
+        # Worker, input position and what it says of whom: the same decision has the same id, whoever makes it again.
+        identity = f"{self.worker.name}:{position}:{name_of(type(event))}:{key_of(event)}"
+        return Envelope(
+            id=identity,
+            event=event,  # type: ignore[arg-type]  # decide answers members of the union
+            cause=cause,
+            correlation=correlation,
+            actor=self.worker.name,
+            time_us=now_us,
+        )
+
+    def _apply(self, envelope: Envelope, position: int) -> None:
+        if self.state.handles(type(envelope.event)):
+            self._ahead[envelope.id] = envelope.event
+        self.state.evolve(
+            Recorded(
+                position,
+                envelope.id,
+                envelope.event,
+                envelope.cause,
+                envelope.correlation,
+                envelope.actor,
+                envelope.time_us,
+            )
+        )

@@ -1,0 +1,163 @@
+"""Runs workers over a log: follow → fold → decide → append and perform → checkpoint. Any number of them in a process."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import stamina
+import structlog
+
+from bus.envelope import Recorded, now_us
+from bus.errors import Conflict, LogUnavailable
+from bus.events import EVENT_TYPES
+from bus.log import Checkpoints, Log
+from workers.appender import Appender
+from workers.devices.protocol import Devices
+from workers.machine import Machine, Output, Planned
+from workers.performer import Performer
+from workers.worker import Worker
+
+#: How often checkpoints are saved, seconds. An old one only costs deciding again at the next start.
+CHECKPOINT_EVERY_S = 2.0
+#: How often a conflict is answered by refolding before it is taken for a second process of the same worker.
+REFOLDS = 5
+CONFLICT_WINDOW_S = 60.0
+
+log = structlog.get_logger("worker")
+
+
+class Role(NamedTuple):
+    """A worker as it is run here. ``hosts``: the hosts a per-host worker serves, None for all."""
+
+    worker: Worker
+    hosts: frozenset[str] | None = None
+
+    @property
+    def checkpoint_name(self) -> str:
+        """The name its checkpoint is kept under: a worker for other hosts has another one."""
+        return self.worker.name if self.hosts is None else f"{self.worker.name}.{'.'.join(sorted(self.hosts))}"
+
+
+class Runner:
+    """Runs ``roles`` in one loop: each batch is read and decoded once, and given to those who want it."""
+
+    def __init__(
+        self,
+        bus: Log,
+        checkpoints: Checkpoints,
+        devices: Devices,
+        roles: Sequence[Role],
+        *,
+        subject: str = "",
+        clock: Callable[[], int] = now_us,
+    ) -> None:
+        self._bus = bus
+        self._checkpoints = checkpoints
+        self._devices = devices
+        self._roles = roles
+        self._subject = subject
+        self._clock = clock
+        self.ready = asyncio.Event()
+        self.position = 0
+        self._conflicts_at: list[float] = []
+
+    async def run(self) -> None:
+        """Run until cancelled.
+
+        A conflict (another process decided first) or a log that was away too long is answered by folding anew from
+        the log. More than REFOLDS conflicts within CONFLICT_WINDOW_S raise the Conflict: two processes run one worker.
+        """
+        async for attempt in stamina.retry_context(
+            on=self._may_refold, attempts=None, timeout=None, wait_initial=0.2, wait_max=5.0
+        ):
+            with attempt:
+                await self._run_once()
+
+    def _may_refold(self, error: Exception) -> bool:
+        if isinstance(error, Conflict):
+            now = time.monotonic()
+            self._conflicts_at = [at for at in self._conflicts_at if now - at < CONFLICT_WINDOW_S] + [now]
+            refold = len(self._conflicts_at) <= REFOLDS
+        else:
+            refold = isinstance(error, LogUnavailable)
+        if refold:
+            log.warning("folding anew from the log", reason=str(error))
+        return refold
+
+    async def _run_once(self) -> None:
+        machines = [Machine(role.worker, role.hosts) for role in self._roles]
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                appender = Appender(self._bus)
+                performer = Performer(self._devices, appender, tasks, self._clock)
+                tasks.create_task(appender.run(), name="append")
+                await self._catch_up(machines, appender, performer)
+                # Not before: what was folded and not decided yet must stay above the checkpoint.
+                tasks.create_task(self._save_checkpoints(machines), name="save checkpoints")
+                self.ready.set()
+                await self._follow(machines, appender, performer)
+        except BaseExceptionGroup as group:
+            expected, other = group.split((Conflict, LogUnavailable))
+            if expected is None or other is not None:
+                raise
+            raise _first(expected) from group
+
+    async def _catch_up(self, machines: list[Machine], appender: Appender, performer: Performer) -> None:
+        """Fold the past, then decide on what may not have been dealt with."""
+        until = await self._bus.last_position()
+        saved = [await self._checkpoints.load(role.checkpoint_name) for role in self._roles]
+        undecided: list[tuple[Machine, Recorded]] = []
+        async for batch in self._bus.read(0, until, self._subject):
+            for r in batch.records:
+                for machine, checkpoint in zip(machines, saved, strict=True):
+                    machine.replay(r)
+                    if r.position > checkpoint and machine.decides_on(r):
+                        undecided.append((machine, r))
+        self._reached(machines, until)
+        now = self._clock()
+        self._carry_out(((machine, machine.decide(r, now)) for machine, r in undecided), appender, performer)
+        log.info("caught up", position=until, decided_again=len(undecided), workers=[m.worker.name for m in machines])
+
+    async def _follow(self, machines: list[Machine], appender: Appender, performer: Performer) -> None:
+        takers = {kind: [m for m in machines if m.wants(kind)] for kind in EVENT_TYPES}
+        async for batch in self._bus.follow(self.position, self._subject):
+            now = self._clock()
+            outputs = ((machine, machine.step(r, now)) for r in batch.records for machine in takers[type(r.event)])
+            self._carry_out(outputs, appender, performer)
+            self._reached(machines, batch.last)
+            await appender.room()
+
+    def _carry_out(
+        self, outputs: Iterable[tuple[Machine, Output | None]], appender: Appender, performer: Performer
+    ) -> None:
+        effects: dict[str, tuple[Machine, list[Planned]]] = {}
+        for machine, output in outputs:
+            if output is None:
+                continue
+            appender.put(machine, output.position, output.envelopes)
+            if output.effects:
+                effects.setdefault(machine.worker.name, (machine, []))[1].extend(output.effects)
+        for machine, planned in effects.values():
+            performer.submit(machine, planned)
+
+    def _reached(self, machines: list[Machine], position: int) -> None:
+        self.position = position
+        for machine in machines:
+            machine.position = position
+
+    async def _save_checkpoints(self, machines: list[Machine]) -> None:
+        saved: dict[str, int] = {}
+        while True:
+            await asyncio.sleep(CHECKPOINT_EVERY_S)
+            for role, machine in zip(self._roles, machines, strict=True):
+                if machine.checkpoint != saved.get(role.checkpoint_name):
+                    saved[role.checkpoint_name] = machine.checkpoint
+                    await self._checkpoints.save(role.checkpoint_name, machine.checkpoint)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    leaf: BaseException = group
+    while isinstance(leaf, BaseExceptionGroup):
+        leaf = leaf.exceptions[0]
+    return leaf
