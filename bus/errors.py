@@ -23,3 +23,19 @@ class LogUnavailable(BusError):
 
 class LogMismatch(BusError):
     """The log is not the one the caller has worked with (another stream, or a truncated one)."""
+
+
+class NoResponder(BusError):
+    """Nobody serves the subject."""
+
+
+class NoReply(BusError, TimeoutError):
+    """Somebody serves the subject, and its replies have stopped coming."""
+
+
+class CallFailed(BusError):
+    """The one who serves the subject answered with an error."""
+
+
+class EmbeddedError(BusError):
+    """A server of our own did not start, or died. Its text ends with the server's last log lines."""

@@ -1,8 +1,10 @@
 """Ports and Figure 8: the nine (underlay, overlay) pairs, now and second by second."""
 
 from collections import Counter
+from collections.abc import Iterable
 
 from bus.envelope import Recorded
+from bus.events import Event
 from projections.fold import Fold, Row, Table, Touched
 from projections.ports import Ports
 
@@ -38,6 +40,10 @@ class PortStates(Fold):
         self.counts: Counter[str] = Counter()
         self._pair_of: dict[str, str] = {}
         self._second_us = 0
+
+    @classmethod
+    def inputs(cls) -> Iterable[type[Event]]:
+        return Ports.inputs()
 
     def evolve(self, recorded: Recorded) -> tuple[Touched, ...]:
         touched = self.ports.evolve(recorded)

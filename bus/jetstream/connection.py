@@ -1,0 +1,211 @@
+"""A connection to NATS that comes back by itself, and tells those who wait on it when it was lost."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import nats
+import nats.errors
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from bus.errors import LogUnavailable, MalformedEvent
+from bus.jetstream.streams import STREAMS, ensure_stream
+
+CONNECT_S = 5.0
+ANSWER_S = 10.0
+#: An append that waits for its answer, and whatever is sent while the server is away, is kept here (bytes).
+PENDING_BYTES = 64 * 1024 * 1024
+
+log = structlog.get_logger("bus")
+
+Listener = Callable[[], None]
+
+
+class _Headers(dict[str, str]):
+    """Message headers, taken apart when first looked at."""
+
+    def __init__(self, raw: bytes) -> None:
+        super().__init__()
+        self._raw = raw
+
+    def __bool__(self) -> bool:
+        return bool(self._raw) or len(self) > 0
+
+    def get(self, name: str, default: Any = None) -> Any:
+        if self._raw:
+            lines = (line.partition(":") for line in self._raw.decode("utf-8", "replace").split("\r\n"))
+            for key, colon, value in lines:
+                if colon:
+                    self.setdefault(key.strip(), value.strip())
+            self._raw = b""
+        return super().get(name, default)
+
+
+class _Client(Client):
+    """nats-py's client with lazy headers: reading them is half the cost of a message, and followers do not need them.
+
+    Should nats-py stop calling this method, its own parser is used again, and all stays right.
+    """
+
+    @staticmethod
+    def _parse_header_lines(raw: bytes) -> dict[str, str]:
+        return _Headers(raw)
+
+
+class Connection:
+    """One NATS connection, shared by a process's logs, stores and calls. Made by ``connect``."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self.url = url
+        self.client: Client = _Client()
+        self._name = name
+        self._last_error = "no answer"
+        self._up = asyncio.Event()
+        self._closing = False
+        self._lost: set[Listener] = set()
+
+    async def open(self) -> None:
+        """Connect. Raises LogUnavailable after CONNECT_S seconds."""
+        try:
+            async with asyncio.timeout(CONNECT_S):  # nats-py can hang here, and would try for ever
+                await self.client.connect(
+                    self.url,
+                    name=self._name,
+                    connect_timeout=2,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=0.1,  # type: ignore[arg-type]  # seconds; annotated int, passed to sleep()
+                    ping_interval=10,
+                    pending_size=PENDING_BYTES,
+                    error_cb=self._on_error,
+                    disconnected_cb=self._on_lost,
+                    reconnected_cb=self._on_restored,
+                    closed_cb=self._on_closed,
+                )
+        except (TimeoutError, OSError, nats.errors.Error) as error:
+            await self.close()
+            raise LogUnavailable(f"{self.url}: {self._last_error}") from error
+        self._up.set()
+
+    async def close(self) -> None:
+        """Close for good. What waits for an answer fails with LogUnavailable."""
+        self._closing = True
+        self._tell_lost()
+        await self.client.close()
+
+    async def ready(self, timeout_s: float | None = ANSWER_S) -> None:
+        """Wait until the connection is up. Raises LogUnavailable after ``timeout_s``, or when it was closed."""
+        if self._closing:
+            raise LogUnavailable(f"{self.url}: the connection is closed")
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._up.wait()
+        except TimeoutError as error:
+            raise LogUnavailable(f"{self.url}: not connected ({self._last_error})") from error
+
+    def on_lost(self, listener: Listener) -> None:
+        """Have ``listener`` called each time the connection is lost or closed."""
+        self._lost.add(listener)
+
+    def forget(self, listener: Listener) -> None:
+        """Undo ``on_lost``."""
+        self._lost.discard(listener)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the server can be reached, as far as known."""
+        return self._up.is_set() and not self._closing
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has ended for good."""
+        return self._closing
+
+    async def ask(self, subject: str, body: dict[str, object] | None = None, timeout_s: float = ANSWER_S) -> Msg:
+        """One request and its reply. Raises LogUnavailable when there is none within ``timeout_s``."""
+        await self.ready(timeout_s)
+        try:
+            return await self.client.request(
+                subject, b"" if body is None else msgspec.json.encode(body), timeout=timeout_s
+            )
+        except nats.errors.NoRespondersError as error:
+            raise LogUnavailable(f"{self.url}: nobody answers on {subject} (is JetStream enabled?)") from error
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            raise LogUnavailable(f"{self.url}: no answer on {subject}: {_text(error)}") from error
+
+    async def api(self, name: str, body: dict[str, object] | None = None, timeout_s: float = ANSWER_S) -> Any:
+        """The answer of the JetStream API ``$JS.API.<name>``, errors included (``{"error": {"err_code": …}}``)."""
+        return msgspec.json.decode((await self.ask(f"$JS.API.{name}", body, timeout_s)).data)
+
+    async def publish(self, subject: str, data: bytes, reply: str = "", headers: dict[str, str] | None = None) -> None:
+        """Send one message, without waiting for anything. Raises LogUnavailable when it cannot be sent."""
+        try:
+            await self.client.publish(subject, data, reply, headers)
+        except (nats.errors.OutboundBufferLimitError, nats.errors.ConnectionClosedError) as error:
+            raise LogUnavailable(f"{self.url}: cannot send: {_text(error)}") from error
+        except nats.errors.MaxPayloadError as error:
+            raise MalformedEvent(f"{subject}: {len(data)} bytes are more than the server takes") from error
+
+    @asynccontextmanager
+    async def inbox(self, subject: str, take: Callable[[Msg], Awaitable[None]]) -> AsyncIterator[None]:
+        """Have ``take`` called for each message on ``subject``. No limit: ask for no more than you can hold."""
+        # nats-py drops messages above its limits; 0 is none.
+        subscription = await self.client.subscribe(subject, cb=take, pending_msgs_limit=0, pending_bytes_limit=0)
+        try:
+            yield
+        finally:
+            if not self.client.is_closed:
+                await subscription.unsubscribe()
+
+    def _tell_lost(self) -> None:
+        for listener in list(self._lost):
+            listener()
+
+    async def _on_error(self, error: Exception) -> None:
+        self._last_error = _text(error)
+        if self._up.is_set() and not self._closing:
+            log.warning("nats error", url=self.url, reason=self._last_error)
+
+    async def _on_lost(self) -> None:
+        if self._up.is_set() and not self._closing:
+            log.warning("nats connection lost", url=self.url)
+        self._up.clear()
+        self._tell_lost()
+
+    async def _on_restored(self) -> None:
+        log.info("nats connection restored", url=self.url)
+        self._up.set()
+
+    async def _on_closed(self) -> None:
+        if not self._closing:
+            self._closing = True
+            log.error("nats connection closed by the server", url=self.url, reason=self._last_error)
+            self._tell_lost()
+
+
+def _text(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+@asynccontextmanager
+async def connect(url: str, *, name: str = "driftline", replicas: int = 1) -> AsyncIterator[Connection]:
+    """A connection to the NATS server(s) at ``url``, with driftline's streams there, made if absent.
+
+    ``name`` is shown in the server's monitoring. Loss of the connection later on is not an error: it is logged, and
+    tried again for ever.
+
+    Raises:
+        LogUnavailable: no server within CONNECT_S seconds, or JetStream is not enabled.
+        LogMismatch: a stream of the right name is there, and cannot serve as ours.
+    """
+    connection = Connection(url, name)
+    await connection.open()
+    try:
+        for stream in STREAMS:
+            await ensure_stream(connection.api, stream, replicas)
+        yield connection
+    finally:
+        await connection.close()

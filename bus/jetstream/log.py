@@ -1,0 +1,214 @@
+"""The log as a JetStream stream: appending, and where it ends. Reading is in ``reader``.
+
+What nats-server 2.15.1 does (tried out; tests/bus/test_jetstream.py holds the part that we rely on):
+
+- The messages of one committed batch have contiguous sequences, also among concurrent writers of single messages and
+  of other batches, so the acknowledgement's last sequence and count give each one's position.
+- One known id in a batch rejects it whole (10201), as does the same id twice in it; one failed expectation does too
+  (10071). Too many open batches (50 a stream): 10210.
+- An expectation is not checked against earlier messages of the same batch: two messages of one subject that both
+  expect "none yet" are both stored. ``chunks`` keeps them apart.
+- For a single message the expectation is checked before the id: a repeated ``once`` event is answered 10071, not
+  ``duplicate``. So on 10071 we look at what is stored.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Sequence
+from itertools import count
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+from nats.aio.msg import Msg
+
+from bus.envelope import Envelope, decode, encode
+from bus.errors import Conflict, LogMismatch, LogUnavailable, MalformedEvent, UnknownEventType
+from bus.jetstream.acks import Ack, AckError, Acks
+from bus.jetstream.chunks import chunks, segments
+from bus.jetstream.connection import ANSWER_S, Connection
+from bus.jetstream.reader import Reader
+from bus.jetstream.streams import LOG
+from bus.log import Appended, Batch
+from bus.subjects import once_filter, subject_of
+
+#: From this many on an atomic batch is cheaper than single messages: a batch costs the server about 3 ms of its own.
+BATCH_MIN = 12
+#: Open batches of one log; the server takes 50 a stream.
+BATCHES_MAX = 8
+BUSY_PAUSE_S = 0.05
+BUSY_TRIES = 300
+
+DUPLICATE_IN_BATCH = 10201
+WRONG_LAST_SEQUENCE = (10071, 10164)
+TOO_MANY_BATCHES = 10210
+REJECTED_FOR_CONTENT = (DUPLICATE_IN_BATCH, *WRONG_LAST_SEQUENCE)
+
+
+#: What a header carries unchanged; other ids are percent-encoded.
+_PLAIN_ID = re.compile(r"[!-$&-~]+")
+
+
+class JetStreamLog:
+    """Implements ``bus.log.Log``. ``timeout_s``: how long an answer of the server is waited for."""
+
+    def __init__(self, connection: Connection, *, timeout_s: float = ANSWER_S) -> None:
+        self._connection = connection
+        self._timeout_s = timeout_s
+        self._acks = Acks(connection)
+        self._batches = asyncio.Semaphore(BATCHES_MAX)
+        self._batch_prefix = uuid4().hex[:16]
+        self._batch_numbers = count(1)
+
+    async def append(self, envelopes: Sequence[Envelope]) -> list[Appended]:
+        await self._connection.ready(self._timeout_s)
+        await self._acks.open()
+        known: dict[str, Appended] = {}
+        result: list[Appended] = []
+        for chunk in chunks(envelopes):
+            fresh = list({e.id: e for e in chunk if e.id not in known}.values())
+            stored = await self._append_chunk(fresh)
+            known.update(zip((e.id for e in fresh), stored, strict=True))
+            result.extend(self._first_or_duplicate(chunk, fresh, known))
+        return result
+
+    async def append_raw(self, subject: str, data: bytes, stored_us: int = 0) -> int:
+        """Append a message that may be no event at all, as an outside publisher could. Returns its position.
+
+        ``stored_us`` is ignored: the server's clock says when. Raises LogUnavailable.
+        """
+        await self._connection.ready(self._timeout_s)
+        await self._acks.open()
+        async with self._acks.expect(1) as replies:
+            await self._connection.publish(subject, data, replies[0][0])
+            (ack,) = await self._acks.collect(replies, self._timeout_s)
+        if ack.error is not None:
+            raise _rejected(ack.error)
+        return ack.seq
+
+    async def last_position(self) -> int:
+        info = await self._connection.api(f"STREAM.INFO.{LOG}", None, self._timeout_s)
+        return int(_checked(info)["state"]["last_seq"])
+
+    async def identity(self) -> str:
+        info = await self._connection.api(f"STREAM.INFO.{LOG}", None, self._timeout_s)
+        return f"{LOG} {_checked(info)['created']}"
+
+    def read(self, after: int, until: int, subject: str = "") -> AsyncIterator[Batch]:
+        return Reader(self._connection, subject, self._timeout_s).read(after, until)
+
+    def follow(self, after: int, subject: str = "") -> AsyncIterator[Batch]:
+        return Reader(self._connection, subject, self._timeout_s).follow(after)
+
+    @staticmethod
+    def _first_or_duplicate(chunk: list[Envelope], fresh: list[Envelope], known: dict[str, Appended]) -> list[Appended]:
+        new = {e.id for e in fresh}
+        result = []
+        for envelope in chunk:
+            appended = known[envelope.id]
+            if envelope.id in new:
+                new.remove(envelope.id)
+            else:  # the same envelope again
+                appended = Appended(appended.position, True)
+            result.append(appended)
+        return result
+
+    async def _append_chunk(self, envelopes: list[Envelope]) -> list[Appended]:
+        if len(envelopes) >= BATCH_MIN:
+            appended = await self._append_batch(envelopes)
+            if appended is not None:
+                return appended
+        return await self._append_singles(envelopes)
+
+    async def _append_batch(self, envelopes: list[Envelope]) -> list[Appended] | None:
+        """Append all or none of them; None when one of them is in the log already, or conflicts."""
+        ack = await self._send_batch_when_free(envelopes)
+        if ack.error is None:
+            first = ack.seq - ack.count + 1
+            return [Appended(first + index, False) for index in range(ack.count)]
+        if ack.error.err_code in REJECTED_FOR_CONTENT:
+            return None
+        raise _rejected(ack.error)
+
+    async def _send_batch_when_free(self, envelopes: list[Envelope]) -> Ack:
+        async with self._batches:
+            for _ in range(BUSY_TRIES):
+                ack = await self._send_batch(envelopes)
+                if ack.error is None or ack.error.err_code != TOO_MANY_BATCHES:
+                    break
+                # Other processes' batches. The server drops abandoned ones after 10 s.
+                await asyncio.sleep(BUSY_PAUSE_S)
+            return ack
+
+    async def _send_batch(self, envelopes: list[Envelope]) -> Ack:
+        batch_id = f"{self._batch_prefix}-{next(self._batch_numbers)}"
+        async with self._acks.expect(1) as replies:
+            reply = replies[0][0]
+            for number, envelope in enumerate(envelopes, 1):
+                headers = _headers(envelope)
+                headers["Nats-Batch-Id"] = batch_id
+                headers["Nats-Batch-Sequence"] = str(number)
+                is_last = number == len(envelopes)
+                if is_last:
+                    headers["Nats-Batch-Commit"] = "1"
+                # The first asks for an answer as well: "too many batches" comes there.
+                await self._connection.publish(
+                    subject_of(envelope.event), encode(envelope), reply if is_last or number == 1 else "", headers
+                )
+            return (await self._acks.collect(replies, self._timeout_s))[0]
+
+    async def _append_singles(self, envelopes: list[Envelope]) -> list[Appended]:
+        appended: list[Appended] = []
+        for segment in segments(envelopes):
+            async with self._acks.expect(len(segment)) as replies:
+                for envelope, (reply, _) in zip(segment, replies, strict=True):
+                    await self._connection.publish(
+                        subject_of(envelope.event), encode(envelope), reply, _headers(envelope)
+                    )
+                acks = await self._acks.collect(replies, self._timeout_s)
+            for envelope, ack in zip(segment, acks, strict=True):
+                appended.append(await self._classify(envelope, ack))
+        return appended
+
+    async def _classify(self, envelope: Envelope, ack: Ack) -> Appended:
+        if ack.error is None:
+            return Appended(ack.seq, ack.duplicate)
+        if ack.error.err_code not in WRONG_LAST_SEQUENCE:
+            raise _rejected(ack.error)
+        key = once_filter(envelope.event)
+        stored = await self._connection.ask(f"$JS.API.DIRECT.GET.{LOG}", {"last_by_subj": key}, self._timeout_s)
+        headers = stored.headers or {}
+        position = int(headers.get("Nats-Sequence", 0))
+        if not position:
+            # A replica that has not caught up answers "none".
+            raise LogUnavailable(f"{key}: taken, and not readable yet")
+        if _id_of(stored) != envelope.id:
+            raise Conflict(f"{key} is at position {position}, {envelope.id} came too late")
+        return Appended(position, True)
+
+
+def _rejected(error: AckError) -> LogUnavailable:
+    return LogUnavailable(f"append rejected: {error.description} (error {error.err_code})")
+
+
+def _headers(envelope: Envelope) -> dict[str, str]:
+    message_id = envelope.id if _PLAIN_ID.fullmatch(envelope.id) else quote(envelope.id, safe="")
+    headers = {"Nats-Msg-Id": message_id}
+    if envelope.event.once:
+        headers["Nats-Expected-Last-Subject-Sequence"] = "0"
+        headers["Nats-Expected-Last-Subject-Sequence-Subject"] = once_filter(envelope.event)
+    return headers
+
+
+def _id_of(stored: Msg) -> str | None:
+    """The id in the message itself: plain NATS clients send no id header. None when it is no event."""
+    try:
+        return decode(stored.data).id
+    except (MalformedEvent, UnknownEventType):
+        return None
+
+
+def _checked(info: Any) -> Any:
+    if "error" in info:
+        raise LogMismatch(f"stream {LOG}: {info['error']['description']}")
+    return info

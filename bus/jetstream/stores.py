@@ -1,0 +1,87 @@
+"""Checkpoints and the quarantine, each in a stream of its own."""
+
+import hashlib
+from collections.abc import Sequence
+from urllib.parse import quote
+
+import msgspec
+
+from bus.envelope import Rejected
+from bus.errors import LogMismatch, LogUnavailable
+from bus.jetstream.acks import Acks
+from bus.jetstream.connection import Connection
+from bus.jetstream.streams import CHECKPOINT_PREFIX, CHECKPOINTS, QUARANTINE, QUARANTINE_PREFIX
+
+NAME_MAX = 200
+WRONG_LAST_SEQUENCE = (10071, 10164)
+
+
+class _Checkpoint(msgspec.Struct):
+    name: str
+    position: int
+
+
+_REJECTED = msgspec.json.Decoder(Rejected)
+
+
+class JetStreamCheckpoints:
+    """Implements ``bus.log.Checkpoints``: the last message of a subject per name."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._acks = Acks(connection)
+
+    async def load(self, name: str) -> int:
+        found = await self._connection.ask(f"$JS.API.DIRECT.GET.{CHECKPOINTS}", {"last_by_subj": _subject(name)})
+        if (found.headers or {}).get("Status") == "404":
+            return 0
+        return msgspec.json.decode(found.data, type=_Checkpoint).position
+
+    async def save(self, name: str, position: int) -> None:
+        await self._connection.ready()
+        await self._acks.open()
+        async with self._acks.expect(1) as replies:
+            data = msgspec.json.encode(_Checkpoint(name, position))
+            await self._connection.publish(_subject(name), data, replies[0][0])
+            (ack,) = await self._acks.collect(replies)
+        if ack.error is not None:
+            raise LogUnavailable(f"checkpoint {name}: {ack.error.description}")
+
+
+class JetStreamQuarantine:
+    """Implements ``bus.log.Quarantine``: one message per rejected position."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._acks = Acks(connection)
+
+    async def put(self, rejected: Sequence[Rejected]) -> None:
+        await self._connection.ready()
+        await self._acks.open()
+        async with self._acks.expect(len(rejected)) as replies:
+            for one, (reply, _) in zip(rejected, replies, strict=True):
+                headers = {"Nats-Msg-Id": str(one.position), "Nats-Expected-Last-Subject-Sequence": "0"}
+                subject = f"{QUARANTINE_PREFIX}.{one.position}"
+                await self._connection.publish(subject, msgspec.json.encode(one), reply, headers)
+            acks = await self._acks.collect(replies)
+        for one, ack in zip(rejected, acks, strict=True):
+            if ack.error is not None and ack.error.err_code not in WRONG_LAST_SEQUENCE:
+                raise LogUnavailable(f"quarantine of position {one.position}: {ack.error.description}")
+
+    async def list(self) -> list[Rejected]:
+        info = await self._connection.api(f"STREAM.INFO.{QUARANTINE}")
+        if "error" in info:
+            raise LogMismatch(f"stream {QUARANTINE}: {info['error']['description']}")
+        kept: list[Rejected] = []
+        for sequence in range(1, int(info["state"]["last_seq"]) + 1):
+            found = await self._connection.ask(f"$JS.API.DIRECT.GET.{QUARANTINE}", {"seq": sequence})
+            if found.data:
+                kept.append(_REJECTED.decode(found.data))
+        return sorted(kept, key=lambda one: one.position)
+
+
+def _subject(name: str) -> str:
+    token = quote(name, safe="").replace(".", "%2E")
+    if len(token) > NAME_MAX:  # many hosts in one name
+        token = hashlib.sha256(name.encode()).hexdigest()
+    return f"{CHECKPOINT_PREFIX}.{token}"

@@ -1,0 +1,91 @@
+"""What commands share: server options, output for people and for programs, and the event loop."""
+
+import functools
+import logging
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+import structlog
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from driftline.stack import Options
+
+F = TypeVar("F", bound=Callable[..., Any])
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+def server_options(default_level: str = "warning") -> Callable[[F], F]:
+    """Options of every command that needs servers; they arrive as ``options: Options`` and ``as_json: bool``."""
+
+    def decorate(command: F) -> F:
+        @click.option("--nats", envvar="DRIFTLINE_NATS", default="", metavar="URL", help="A NATS server that runs.")
+        @click.option("--postgres", envvar="DRIFTLINE_POSTGRES", default="", metavar="DSN", help="A PostgreSQL that runs.")
+        @click.option(
+            "--data",
+            envvar="DRIFTLINE_DATA",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Keep embedded servers' data in this folder, and reuse it. Default: a temporary one.",
+        )
+        @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, all else on stderr.")
+        @click.option("--log-level", type=click.Choice(list(LEVELS)), default=default_level, show_default=True)
+        @functools.wraps(command)
+        def with_options(*, nats: str, postgres: str, data: Path | None, log_level: str, **rest: Any) -> Any:
+            configure_logging(log_level)
+            return command(options=Options(nats=nats, postgres=postgres, data=data), **rest)
+
+        return with_options  # type: ignore[return-value]  # click replaces the signature
+
+    return decorate
+
+
+def configure_logging(level: str) -> None:
+    """Structured logs on stderr: coloured lines for a terminal, JSON lines otherwise."""
+    terminal = sys.stderr.isatty()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    logging.basicConfig(level=LEVELS[level], stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    """Run a command's work on uvloop."""
+    uvloop.run(work)
+
+
+def people() -> Console:
+    """Where tables go."""
+    return Console(highlight=False)
+
+
+def progress_console() -> Console:
+    """Where progress goes, so that stdout stays clean."""
+    return Console(stderr=True, highlight=False)
+
+
+def print_json(document: object) -> None:
+    """The one JSON document of a ``--json`` command."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table for people; numbers to the right."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for index, column in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    people().print(table)

@@ -1,0 +1,47 @@
+"""``driftline demo``: instances spawned through all thirteen steps of Figure 10, watched, proved and verified."""
+
+from typing import cast
+
+import click
+
+from driftline.cli.common import people, print_json, run, server_options
+from driftline.cli.load import finish, show_report
+from driftline.cli.panel import Panel
+from driftline.cli.ports import show_timeline
+from driftline.exercise import exercise
+from driftline.plane import working_plane
+from driftline.stack import Options, open_stack
+from driftline.state import rows
+from driftline.trace import burst
+from driftline.world_setup import WorldChoice, describe_world, labels_of_log, world_options
+from projections.spawns import SpawnRow
+
+
+@click.command()
+@click.option("--instances", type=click.IntRange(1, 100_000), default=200, show_default=True, help="Spawn this many.")
+@world_options
+@server_options()
+def demo(options: Options, world: WorldChoice, instances: int, as_json: bool) -> None:
+    """Spawn instances on a generated world, show Figures 8 and 10, prove reachability and verify the projections."""
+    run(_demo(options, world, instances, as_json=as_json))
+
+
+async def _demo(options: Options, world: WorldChoice, instances: int, *, as_json: bool) -> None:
+    async with open_stack(options, join_running=False) as stack, working_plane(stack) as plane:
+        described = await describe_world(stack, world, instances)
+        azs, labels = await labels_of_log(stack)
+        requests = burst(instances, azs=azs, labels=labels)
+        if not as_json:
+            people().print(f"[bold]driftline[/]: {instances} instances on {described}")
+        with Panel(len(requests), plane) as panel:
+            report = await exercise(
+                stack, plane, requests, in_flight_max=2000, speed=None, on_progress=panel.update
+            )
+        if as_json:
+            print_json(report)
+        else:
+            spawns = cast(list[SpawnRow], await rows(stack.database, "spawns", {"outcome": "active"}))
+            if spawns:
+                show_timeline(min(spawns, key=lambda row: (not row.step_11_us, row.step_01_us)))
+            show_report(report)
+    finish(report)

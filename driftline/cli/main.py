@@ -1,0 +1,66 @@
+"""``driftline``: the commands, and how errors reach a person: one line on stderr and a non-zero exit."""
+
+import sys
+
+import click
+
+from bus.embedded import EmbeddedError
+from bus.errors import BusError
+from driftline.cli import demo, load, ports, requests, run, schema, tail, verify
+from driftline.errors import NotDone, UsageError
+from driftline.trace import TraceError
+from driftline.world import WorldError
+from projections.postgres import DatabaseError
+
+#: Exit codes: the person's fault, ours or the world's, and interrupted (128 + SIGINT).
+EXIT_USAGE, EXIT_FAILED, EXIT_INTERRUPTED = 2, 1, 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="driftline")
+def cli() -> None:
+    """The event-sourced control plane of a data-centre network, on NATS JetStream."""
+
+
+for command in (
+    demo.demo,
+    run.up,
+    run.worker,
+    requests.spawn,
+    requests.delete,
+    ports.ports,
+    ports.port_states,
+    ports.timeline,
+    ports.networks,
+    ports.reach,
+    tail.tail,
+    tail.quarantine,
+    load.load,
+    verify.verify,
+    schema.schema,
+):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """The entry point of ``driftline``."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(_complain("interrupted", EXIT_INTERRUPTED))
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(EXIT_USAGE)
+    except click.ClickException as error:
+        sys.exit(_complain(error.format_message(), EXIT_USAGE))
+    except (UsageError, WorldError, TraceError) as error:
+        sys.exit(_complain(str(error), EXIT_USAGE))
+    except (NotDone, BusError, DatabaseError, EmbeddedError) as error:
+        sys.exit(_complain(str(error), EXIT_FAILED))
+    except KeyboardInterrupt:
+        sys.exit(_complain("interrupted", EXIT_INTERRUPTED))
+
+
+def _complain(text: str, code: int) -> int:
+    click.echo(f"driftline: {' '.join(text.split())}", err=True)
+    return code

@@ -1,0 +1,158 @@
+"""Commands that show state: ``ports``, ``port-states`` (Figure 8), ``timeline`` (Figure 10), ``networks``, ``reach``."""
+
+import click
+from rich.bar import Bar
+from rich.table import Table
+
+from driftline.cli.common import people, print_json, print_table, run, server_options
+from driftline.errors import NotDone, UsageError
+from driftline.figures import sequence, timed_steps
+from driftline.oracle import Oracle
+from driftline.plane import working_plane
+from driftline.stack import Options, open_stack
+from driftline.state import find_instance, rows
+from projections.port_states import PAIRS
+from projections.ports import PortRow
+from projections.spawns import SpawnRow
+
+_PORT_COLUMNS = ("port", "name", "host", "network", "ip", "mac", "vlan", "vni", "underlay", "overlay")
+
+
+@click.command()
+@click.option("--host", help="Only ports on this host.")
+@click.option("--network", help="Only ports of this network.")
+@click.option("--name", help="Only the port with this name.")
+@server_options()
+def ports(options: Options, host: str | None, network: str | None, name: str | None, as_json: bool) -> None:
+    """List the ports with both their statuses."""
+    where = {key: value for key, value in (("host", host), ("network", network), ("name", name)) if value}
+    run(_ports(options, where, as_json=as_json))
+
+
+async def _ports(options: Options, where: dict[str, str], *, as_json: bool) -> None:
+    async with open_stack(options) as stack:
+        found = await rows(stack.database, "ports", where)
+    if as_json:
+        print_json(found)
+        return
+    table = [[getattr(row, column) for column in _PORT_COLUMNS] for row in found]
+    print_table(f"{len(found)} ports", _PORT_COLUMNS, table)
+
+
+@click.command("port-states")
+@click.option("--history", is_flag=True, help="Every second in which a port changed, not only now.")
+@server_options()
+def port_states(options: Options, history: bool, as_json: bool) -> None:
+    """Figure 8: how many ports are in each of the nine (underlay, overlay) pairs."""
+    run(_port_states(options, history=history, as_json=as_json))
+
+
+async def _port_states(options: Options, *, history: bool, as_json: bool) -> None:
+    async with open_stack(options) as stack:
+        found = await rows(stack.database, "port_states")
+    if history:
+        columns = ("second_us", *(pair.lower() for pair in PAIRS))
+        table = [[getattr(row, column) for column in columns] for row in found]
+        if as_json:
+            print_json(found)
+        else:
+            print_table("Port states over time", columns, table)
+        return
+    counts = {pair: int(getattr(found[-1], pair.lower())) if found else 0 for pair in PAIRS}
+    if as_json:
+        print_json({"ports": sum(counts.values()), "states": {pair: _share(counts, pair) for pair in PAIRS}})
+    else:
+        people().print(figure_8(counts))
+
+
+def _share(counts: dict[str, int], pair: str) -> dict[str, float]:
+    total = sum(counts.values())
+    return {"count": counts[pair], "percent": round(100 * counts[pair] / total, 2) if total else 0.0}
+
+
+def figure_8(counts: dict[str, int]) -> Table:
+    """Figure 8: the nine pairs, their counts and their shares."""
+    table = Table(title=f"Port states (Figure 8), {sum(counts.values())} ports", title_justify="left")
+    table.add_column("UNDERLAY_OVERLAY")
+    table.add_column("ports", justify="right")
+    table.add_column("share", justify="right")
+    table.add_column("", width=30)
+    for pair in sorted(counts, key=lambda pair: -counts[pair]):
+        percent = _share(counts, pair)["percent"]
+        colour = "green" if pair == "ACTIVE_ACTIVE" else "red" if "ERROR" in pair else "yellow"
+        table.add_row(pair, str(counts[pair]), f"{percent:.2f} %", Bar(100, 0, percent, color=colour))
+    return table
+
+
+@click.command()
+@click.argument("instance")
+@server_options()
+def timeline(options: Options, instance: str, as_json: bool) -> None:
+    """Draw the thirteen steps of Figure 10 for INSTANCE (name or id) with their real times."""
+    run(_timeline(options, instance, as_json=as_json))
+
+
+async def _timeline(options: Options, instance: str, *, as_json: bool) -> None:
+    async with open_stack(options) as stack:
+        row = await find_instance(stack.database, instance)
+        (spawned,) = await rows(stack.database, "spawns", {"instance": row.instance})
+    assert isinstance(spawned, SpawnRow)
+    if as_json:
+        steps = [{"step": t.step.number, "text": t.step.text, "at_ms": t.at_ms} for t in timed_steps(spawned)]
+        print_json({"spawn": spawned, "steps": steps})
+    else:
+        show_timeline(spawned)
+
+
+def show_timeline(row: SpawnRow) -> None:
+    """Print the sequence of one spawn."""
+    people().print(f"\n[bold]Figure 10[/] for {row.name} ({row.instance}) on {row.host or 'no host'}: {row.outcome}")
+    for line in sequence(row):
+        people().print(line, markup=False, no_wrap=True, overflow="ignore", crop=False)
+
+
+@click.command()
+@server_options()
+def networks(options: Options, as_json: bool) -> None:
+    """List the networks with their labels and what is free in them."""
+    run(_networks(options, as_json=as_json))
+
+
+async def _networks(options: Options, *, as_json: bool) -> None:
+    async with open_stack(options) as stack:
+        found = await rows(stack.database, "networks")
+        pools = await rows(stack.database, "pools")
+    free: dict[str, int] = {}
+    for pool in pools:
+        network = str(getattr(pool, "network"))  # noqa: B009 rows of any table come as Row
+        free[network] = free.get(network, 0) + int(getattr(pool, "free"))  # noqa: B009
+    columns = ("network", "vpc", "vrf", "vni", "labels")
+    table = [[*(getattr(row, column) for column in columns), free.get(getattr(row, "network"), 0)] for row in found]  # noqa: B009
+    if as_json:
+        print_json([dict(zip((*columns, "free"), row, strict=True)) for row in table])
+    else:
+        print_table(f"{len(found)} networks", (*columns, "free"), [[*r[:4], " ".join(r[4]), r[5]] for r in table])
+
+
+@click.command()
+@click.argument("source")
+@click.argument("target")
+@server_options()
+def reach(options: Options, source: str, target: str, as_json: bool) -> None:
+    """Ask the fabric whether a packet from instance SOURCE reaches instance TARGET, from device state alone."""
+    run(_reach(options, source, target, as_json=as_json))
+
+
+async def _reach(options: Options, source: str, target: str, *, as_json: bool) -> None:
+    async with open_stack(options) as stack, working_plane(stack) as plane:
+        ports = [await _port_of(stack.database, name) for name in (source, target)]
+        path = await Oracle(stack, plane).trace(ports[0].port, ports[1].port)
+    if as_json:
+        print_json(path)
+    else:
+        for hop in path.hops:
+            people().print(f"  {hop}", markup=False)
+    if not path.reachable:
+        raise NotDone(f"{source} does not reach {target}: {path.reason}")
+    if not as_json:
+        people().print(f"[green]{source} reaches {target}[/]")

@@ -1,0 +1,94 @@
+"""``driftline spawn`` and ``delete``: publish one request and wait for its outcome."""
+
+import uuid
+
+import click
+
+from bus.events import InstanceDeleteRequested, SpawnRequested
+from driftline.cli.common import people, print_json, run, server_options
+from driftline.client import Client
+from driftline.errors import NotDone, UsageError
+from driftline.outcomes import Outcome
+from driftline.plane import working_plane
+from driftline.stack import Options, Stack, open_stack
+from driftline.state import find_instance, wait_projected
+
+
+@click.command()
+@click.argument("name")
+@click.option("--network", help="Take the port from this network.")
+@click.option("--label", help="Take the port from any network that carries this label.")
+@click.option("--az", default="az1", show_default=True, help="Availability zone.")
+@click.option("--host", help="Pin the instance to this host.")
+@click.option("--kind", type=click.Choice(["container", "vm"]), default="container", show_default=True)
+@click.option("--timeout", "timeout_s", type=float, default=30.0, show_default=True, help="Seconds to wait.")
+@server_options()
+def spawn(
+    options: Options,
+    name: str,
+    network: str | None,
+    label: str | None,
+    az: str,
+    host: str | None,
+    kind: str,
+    timeout_s: float,
+    as_json: bool,
+) -> None:
+    """Spawn instance NAME and wait until it is active (Figure 10) or refused."""
+    if (network is None) == (label is None):
+        raise UsageError("exactly one of --network and --label must be given")
+    document = {
+        "instance": f"i{uuid.uuid4().hex[:16]}",
+        "name": name,
+        "az": az,
+        "network": network,
+        "label": label,
+        "host": host,
+        "kind": kind,
+    }
+    event = parse_event(SpawnRequested, document)
+    run(_request(options, event, timeout_s, as_json=as_json))
+
+
+@click.command()
+@click.argument("instance")
+@click.option("--timeout", "timeout_s", type=float, default=30.0, show_default=True, help="Seconds to wait.")
+@server_options()
+def delete(options: Options, instance: str, timeout_s: float, as_json: bool) -> None:
+    """Delete INSTANCE (its name or its id) and wait until nothing of it is left."""
+    run(_delete(options, instance, timeout_s, as_json=as_json))
+
+
+async def _delete(options: Options, instance: str, timeout_s: float, *, as_json: bool) -> None:
+    async with open_stack(options) as stack, working_plane(stack) as plane:
+        await wait_projected(stack, plane, await stack.log.last_position())
+        row = await find_instance(stack.database, instance)
+        event = parse_event(InstanceDeleteRequested, {"instance": row.instance})
+        await _publish(stack, event, timeout_s, as_json=as_json)
+
+
+async def _request(options: Options, event: SpawnRequested, timeout_s: float, *, as_json: bool) -> None:
+    async with open_stack(options) as stack, working_plane(stack) as plane:
+        outcome = await _publish(stack, event, timeout_s, as_json=as_json)
+        await wait_projected(stack, plane, outcome.position)
+
+
+async def _publish(
+    stack: Stack, event: SpawnRequested | InstanceDeleteRequested, timeout_s: float, *, as_json: bool
+) -> Outcome:
+    client = Client(stack.log, actor="cli")
+    published = await client.publish(event)
+    try:
+        outcome = await client.outcome(published, timeout_s)
+    except TimeoutError as error:
+        raise NotDone(
+            f"instance {event.instance}: no outcome within {timeout_s:g} s; the request is on the log at position "
+            f"{published.position} and may still be done (do all workers run?)"
+        ) from error
+    if outcome.kind not in ("active", "deleted"):
+        raise NotDone(str(outcome))
+    if as_json:
+        print_json(outcome)
+    else:
+        people().print(f"[green]{outcome.instance}[/] is {outcome.kind}")
+    return outcome

@@ -1,0 +1,75 @@
+"""For publishers outside: put requests on the bus and learn how they end.
+
+In short::
+
+    async with driftline.connect("nats://127.0.0.1:4222") as bus:
+        spawn = await bus.publish(driftline.SpawnRequested(instance="i1", name="web-1", az="az1", label="prod-env"))
+        print(await bus.outcome(spawn))
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from bus import jetstream
+from bus.envelope import request
+from bus.events import AnyEvent
+from bus.log import Log
+from driftline.outcomes import Outcome, outcome_of
+
+
+class Published(msgspec.Struct, frozen=True):
+    """A request on disk. ``request`` is its id: the correlation of everything it leads to."""
+
+    request: str
+    position: int
+    duplicate: bool
+
+
+class Client:
+    """Publishes requests and waits for outcomes. Safe to use from many tasks."""
+
+    def __init__(self, log: Log, actor: str = "external") -> None:
+        self._log = log
+        self._actor = actor
+
+    async def publish(self, event: AnyEvent, *, id: str | None = None) -> Published:
+        """Append one request; once this returns it is on disk.
+
+        ``id`` makes a retry harmless: the same id is accepted once. Raises LogUnavailable.
+        """
+        return (await self.publish_all([event], ids=[id]))[0]
+
+    async def publish_all(
+        self, events: Sequence[AnyEvent], *, ids: Sequence[str | None] | None = None
+    ) -> list[Published]:
+        """Append many requests, much faster than one by one. Raises LogUnavailable."""
+        envelopes = [
+            request(event, actor=self._actor, id=own_id)
+            for event, own_id in zip(events, ids or [None] * len(events), strict=True)
+        ]
+        appended = await self._log.append(envelopes)
+        return [
+            Published(envelope.id, one.position, one.duplicate)
+            for envelope, one in zip(envelopes, appended, strict=True)
+        ]
+
+    async def outcome(self, published: Published, timeout_s: float = 30.0) -> Outcome:
+        """How the request ended. Raises TimeoutError when it has not within ``timeout_s``."""
+        async with asyncio.timeout(timeout_s):
+            async for batch in self._log.follow(published.position):
+                for r in batch.records:
+                    if r.correlation == published.request:
+                        outcome = outcome_of(r)
+                        if outcome is not None:
+                            return outcome
+        raise TimeoutError  # the log never ends: not reached
+
+
+@asynccontextmanager
+async def connect(url: str = "nats://127.0.0.1:4222", *, actor: str = "external") -> AsyncIterator[Client]:
+    """A client of the bus at ``url``. Raises LogUnavailable, naming the URL, when nothing answers there."""
+    async with jetstream.connect(url) as connection:
+        yield Client(jetstream.JetStreamLog(connection), actor)

@@ -1,0 +1,27 @@
+"""One run from beginning to end: publish a plan, wait until all of it is done and projected, and report."""
+
+from collections.abc import Callable, Sequence
+
+from bus.envelope import now_us
+from driftline.load import Harness, Tally
+from driftline.plane import Plane
+from driftline.report import Report, make_report
+from driftline.stack import Stack
+from driftline.state import wait_projected
+from driftline.trace import TimedRequest
+
+
+async def exercise(
+    stack: Stack,
+    plane: Plane,
+    requests: Sequence[TimedRequest],
+    *,
+    in_flight_max: int,
+    speed: float | None,
+    on_progress: Callable[[Tally], None],
+) -> Report:
+    """Drive ``requests`` through the control plane. Raises LogUnavailable, DatabaseUnavailable or NotDone."""
+    harness = Harness(stack.log, requests, in_flight_max=in_flight_max, speed=speed, on_progress=on_progress)
+    tally = await harness.run()
+    await wait_projected(stack, plane, await stack.log.last_position())
+    return await make_report(stack, tally, now_us())

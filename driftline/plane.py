@@ -1,0 +1,147 @@
+"""The control plane put together: workers, modelled fabric and projector, in one process or each in its own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bus.events import HostAdded, LeafAdded
+from bus.log import Log
+from bus.subjects import PREFIX, host_filter
+from driftline.channel import BusChannel
+from driftline.stack import Stack
+from projections.runner import Projector
+from workers import cnc, compute, ipam, nova, ovs_agent
+from workers.devices.protocol import Devices
+from workers.devices.simulated.driver import SimulatedDevices
+from workers.devices.simulated.fabric import Cable, CableHost, CableLeaf
+from workers.devices.simulated.faults import FaultPlan
+from workers.devices.simulated.journal import Journal
+from workers.devices.simulated.wire import RemoteDevices, serve_fabric
+from workers.runner import Role, Runner
+from workers.worker import Worker
+
+#: The five workers by name.
+WORKERS: dict[str, Worker] = {m.WORKER.name: m.WORKER for m in (nova, compute, ovs_agent, cnc, ipam)}
+#: All that describes leaves and hosts. Few events, read once when the fabric starts.
+_CABLING = f"{PREFIX}.*.*.*.*.added"
+
+Start = Callable[[Coroutine[Any, Any, None]], None]
+
+
+class Plane(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs in this process; None where it runs elsewhere or not at all."""
+
+    runner: Runner | None = None
+    projector: Projector | None = None
+
+
+@asynccontextmanager
+async def all_in_one(stack: Stack, faults: FaultPlan | None = None) -> AsyncIterator[Plane]:
+    """Everything in this process: all five workers, the modelled fabric and the projector."""
+    async with _running() as start, _fabric(stack, start, faults, _journal_path(stack)) as fabric:
+        runner = Runner(stack.log, stack.checkpoints, fabric, [Role(worker) for worker in WORKERS.values()])
+        projector = Projector(stack.log, stack.database, stack.quarantine)
+        start(runner.run())
+        start(projector.run())
+        await runner.ready.wait()
+        yield Plane(runner=runner, projector=projector)
+
+
+@asynccontextmanager
+async def working_plane(stack: Stack) -> AsyncIterator[Plane]:
+    """A control plane that works: the one that runs already on these servers, or one in this process."""
+    if stack.servers.workers_run:
+        yield Plane()
+    else:
+        async with all_in_one(stack) as plane:
+            yield plane
+
+
+@asynccontextmanager
+async def one_worker(stack: Stack, name: str, hosts: Sequence[str] = ()) -> AsyncIterator[Plane]:
+    """One worker alone; its devices are reached over the bus. One that serves a single host reads its host alone."""
+    devices: Devices = RemoteDevices(BusChannel(stack.connection))
+    subject = host_filter(hosts[0]) if len(hosts) == 1 else ""
+    role = Role(WORKERS[name], frozenset(hosts) or None)
+    async with _running() as start:
+        runner = Runner(stack.log, stack.checkpoints, devices, [role], subject=subject)
+        start(runner.run())
+        await runner.ready.wait()
+        yield Plane(runner=runner)
+
+
+@asynccontextmanager
+async def only_fabric(stack: Stack, faults: FaultPlan | None, journal: Path | None) -> AsyncIterator[Plane]:
+    """The modelled fabric alone, served over the bus. ``journal`` keeps what is configured when this process ends."""
+    async with _running() as start, _fabric(stack, start, faults, journal or _journal_path(stack)):
+        yield Plane()
+
+
+@asynccontextmanager
+async def only_projector(stack: Stack) -> AsyncIterator[Plane]:
+    """The projector alone."""
+    async with _running() as start:
+        projector = Projector(stack.log, stack.database, stack.quarantine)
+        start(projector.run())
+        yield Plane(projector=projector)
+
+
+@asynccontextmanager
+async def _running() -> AsyncIterator[Start]:
+    """Run what is started until the body ends; the failure of one ends all."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running: list[asyncio.Task[None]] = []
+            try:
+                yield lambda coroutine: running.append(tasks.create_task(coroutine))
+            finally:
+                for task in running:
+                    task.cancel()
+    except BaseExceptionGroup as group:
+        raise _first(group) from group
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    leaf = group.exceptions[0]
+    return _first(leaf) if isinstance(leaf, BaseExceptionGroup) else leaf
+
+
+def _journal_path(stack: Stack) -> Path | None:
+    return stack.servers.data / "fabric.jsonl" if stack.servers.data else None
+
+
+@asynccontextmanager
+async def _fabric(
+    stack: Stack, start: Start, faults: FaultPlan | None, journal_path: Path | None
+) -> AsyncIterator[SimulatedDevices]:
+    """The modelled fabric, cabled as the log's world says and served over the bus."""
+    with Journal(journal_path) if journal_path else nullcontext() as journal:
+        devices = SimulatedDevices(plan=faults, journal=journal)
+        described = await stack.log.last_position()
+        async for batch in stack.log.read(0, described, _CABLING):
+            devices.cable(_cables(batch.records))
+        start(_keep_cabled(stack.log, devices, described))
+        start(serve_fabric(devices, BusChannel(stack.connection)))
+        yield devices
+
+
+async def _keep_cabled(log: Log, devices: SimulatedDevices, after: int) -> None:
+    async for batch in log.follow(after, _CABLING):
+        devices.cable(_cables(batch.records))
+
+
+def _cables(records: Sequence[Any]) -> list[Cable]:
+    cables: list[Cable] = []
+    for r in records:
+        match r.event:
+            case LeafAdded(leaf=leaf, vtep=vtep):
+                cables.append(CableLeaf(leaf, vtep))
+            case HostAdded(host=host, leaf_a=leaf_a, leaf_b=leaf_b, interface=interface):
+                cables.append(CableHost(host, leaf_a, leaf_b, interface))
+            case _:
+                pass
+    return cables

@@ -1,0 +1,64 @@
+"""Reading the projections for people: one way for all commands."""
+
+import asyncio
+from collections.abc import Mapping
+
+from driftline.errors import NotDone, UsageError
+from driftline.plane import Plane
+from driftline.stack import Stack
+from projections.errors import SchemaMismatch
+from projections.fold import Row
+from projections.instances import InstanceRow
+from projections.postgres import Database, Value, fetch_table, snapshot
+
+#: How often a projector that runs elsewhere is asked how far it has got, seconds.
+POLL_S = 0.05
+
+
+async def rows(database: Database, table: str, where: Mapping[str, Value] | None = None) -> list[Row]:
+    """The rows of a table whose columns equal ``where``; none if nothing has been projected yet."""
+    try:
+        async with snapshot(database) as seen:
+            return await fetch_table(seen.connection, table, where)
+    except SchemaMismatch as error:
+        if "holds no" in str(error):
+            return []
+        raise
+
+
+async def find_instance(database: Database, name_or_id: str) -> InstanceRow:
+    """The instance with this id, or the newest with this name. Raises UsageError if there is none."""
+    found = await rows(database, "instances", {"instance": name_or_id})
+    if not found:
+        found = await rows(database, "instances", {"name": name_or_id})
+    instances = [row for row in found if isinstance(row, InstanceRow)]
+    if not instances:
+        raise UsageError(f"instance: there is none with the id or name {name_or_id}")
+    return max(instances, key=lambda row: row.requested_us)
+
+
+async def wait_projected(stack: Stack, plane: Plane, position: int, timeout_s: float = 60.0) -> None:
+    """Return when the projections show ``position``. Raises NotDone when they do not within ``timeout_s``."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            if plane.projector is not None:
+                await plane.projector.wait_for(position)
+            else:
+                await _poll(stack, position)
+    except TimeoutError as error:
+        raise NotDone(f"the projections did not reach position {position} within {timeout_s:g} s") from error
+
+
+async def _poll(stack: Stack, position: int) -> None:
+    """A projector in another process: its checkpoint is all there is to see of it."""
+    while await projected_position(stack.database) < position:
+        await asyncio.sleep(POLL_S)
+
+
+async def projected_position(database: Database) -> int:
+    """The position that the projections show; 0 when nothing has been projected yet."""
+    try:
+        async with snapshot(database) as seen:
+            return seen.position
+    except SchemaMismatch:
+        return 0

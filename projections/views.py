@@ -1,0 +1,132 @@
+"""All that PostgreSQL holds: every persisted projection, folded together. PURE: no clock, no I/O.
+
+``Views`` is what the projector writes from and what ``verify`` rebuilds to compare with, so both mean the same thing.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from bus.envelope import Recorded, Rejected
+from bus.events import EVENT_TYPES, Event
+from projections.addresses import Addresses
+from projections.fold import NOTHING, Fold, Key, Row, Table, Touched
+from projections.instances import Instances
+from projections.leaves import Leaves
+from projections.port_states import PortStates
+from projections.spawns import Spawns
+from projections.world import World
+
+#: The projections that are persisted. ``PortStates`` contains the ports themselves.
+PROJECTIONS: tuple[type[Fold], ...] = (World, PortStates, Instances, Addresses, Leaves, Spawns)
+
+#: How much of an unknown event type's name is kept. Anybody may publish one, and a primary key has a size limit.
+SKIPPED_TYPE_CHARACTERS = 100
+
+
+class SkippedRow(Row):
+    """An event type that this version does not know: how many there were, and the position of the latest."""
+
+    type: str
+    count: int
+    last_position: int
+
+
+SKIPPED = Table("skipped", SkippedRow, ("type",))
+
+
+class TableChanges(NamedTuple):
+    """What one batch changes in one table: rows as tuples in the order of their columns, and keys of rows gone."""
+
+    table: Table
+    upserts: list[tuple[Any, ...]]
+    deletes: list[Key]
+
+
+class _Tag(msgspec.Struct):
+    type: str
+
+
+class _Tagged(msgspec.Struct):
+    event: _Tag
+
+
+class Views:
+    """One instance of each persisted projection, and the count of events that were skipped."""
+
+    def __init__(self) -> None:
+        folds = [projection() for projection in PROJECTIONS]
+        self._tables: dict[str, Table] = {table.name: table for fold in folds for table in fold.TABLES}
+        self._tables[SKIPPED.name] = SKIPPED
+        self._rows: dict[str, dict[Key, Any]] = {name: rows for fold in folds for name, rows in fold.tables.items()}
+        self._rows[SKIPPED.name] = {}
+        handling = {kind: [fold.evolve for fold in folds if kind in fold.inputs()] for kind in EVENT_TYPES}
+        self._evolvers: dict[type[Event], Callable[[Recorded], tuple[Touched, ...]]] = {
+            kind: _together(evolvers) for kind, evolvers in handling.items() if evolvers
+        }
+
+    def evolve(self, recorded: Recorded) -> tuple[Touched, ...]:
+        """Take one event in; returns the rows it may have changed, of all projections."""
+        evolve = self._evolvers.get(type(recorded.event))
+        return evolve(recorded) if evolve else NOTHING
+
+    def skip(self, rejected: Rejected) -> tuple[Touched, ...]:
+        """Count a message of an unknown event type; a malformed one is the quarantine's and changes nothing."""
+        if rejected.malformed:
+            return NOTHING
+        tag = msgspec.json.decode(rejected.data, type=_Tagged).event.type[:SKIPPED_TYPE_CHARACTERS]
+        name = re.sub(r"[^ -~]", "?", tag)
+        rows = self._rows[SKIPPED.name]
+        row = rows.setdefault((name,), SkippedRow(type=name, count=0, last_position=0))
+        row.count += 1
+        row.last_position = rejected.position
+        return ((SKIPPED.name, (name,)),)
+
+    def tables(self) -> tuple[Table, ...]:
+        """All tables, in the order in which they are created, written and compared."""
+        return tuple(self._tables.values())
+
+    def rows(self, table: str) -> dict[Key, Any]:
+        """The rows of a table by key: the live ones, which the next event may change. Raises KeyError."""
+        return self._rows[table]
+
+    def row(self, table: str, key: Key) -> Any | None:
+        """One row, None if it does not exist. Raises KeyError for an unknown table."""
+        return self._rows[table].get(key)
+
+    def cut(self, touched: Iterable[Touched]) -> list[TableChanges]:
+        """The touched rows as they are now, copied, so that the next events cannot change them any more.
+
+        The lists in rows are not copied: folds replace them and never change them.
+        """
+        changes = {name: TableChanges(table, [], []) for name, table in self._tables.items()}
+        astuple = msgspec.structs.astuple
+        for name, key in touched:
+            row = self._rows[name].get(key)
+            if row is None:
+                changes[name].deletes.append(key)
+            else:
+                changes[name].upserts.append(astuple(row))
+        return [change for change in changes.values() if change.upserts or change.deletes]
+
+
+def all_tables() -> tuple[Table, ...]:
+    """All tables that are persisted."""
+    return Views().tables()
+
+
+def _together(
+    evolvers: Sequence[Callable[[Recorded], tuple[Touched, ...]]],
+) -> Callable[[Recorded], tuple[Touched, ...]]:
+    """One function that calls all of ``evolvers``; most events concern one to three folds, so these are unrolled."""
+    match evolvers:
+        case [first]:
+            return first
+        case [first, second]:
+            return lambda r: first(r) + second(r)
+        case [first, second, third]:
+            return lambda r: first(r) + second(r) + third(r)
+        case _:
+            return lambda r: tuple(touched for evolve in evolvers for touched in evolve(r))

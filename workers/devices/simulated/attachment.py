@@ -1,0 +1,118 @@
+"""What the devices of a fabric know about where a vNIC is: on a bridge's VLAN, and below which leaf interfaces.
+
+A vNIC is attached to a leaf when br-int tags its frames, the trunk carries the VLAN and the leaf's interface maps that
+to a VNI. The leaf then advertises its MAC and its host route (EVPN type 2, RFC 7432 section 7.2).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from workers.devices.simulated.fabric import Fabric, Place, Uplink
+from workers.devices.simulated.host import HostDevice
+from workers.devices.simulated.leaf import Entry
+
+
+class StoppedError(Exception):
+    """A packet is stopped here; the text is the reason and names the device."""
+
+
+class Egress(NamedTuple):
+    """A leaf interface below which a vNIC is attached, and the type 2 route that the leaf advertises for it."""
+
+    place: Place
+    uplink: Uplink
+    vlan: int
+    entry: Entry
+
+
+class Segment(NamedTuple):
+    """A layer 2 segment as one host sees it: a VLAN of its bridge and what leaves map that to."""
+
+    host: HostDevice
+    vlan: int
+    vnis: tuple[int, ...]
+
+
+def egresses(fabric: Fabric, place: Place) -> Iterator[Egress]:
+    """The leaf interfaces below which the vNIC at ``place`` is attached."""
+    vlan = _vlan(place)
+    if vlan not in place.host.trunk:
+        return
+    for uplink in fabric.uplinks(place.host.host):
+        entry = uplink.leaf.entry(uplink.interface, vlan)
+        if entry is not None:
+            yield Egress(place, uplink, vlan, entry)
+
+
+def tag(place: Place) -> int:
+    """The VLAN that br-int gives to the vNIC's frames. Raises StoppedError if it drops them."""
+    host, port = place
+    flow, mac = host.flows.get(port), place.vnic.mac
+    if flow is None:
+        raise StoppedError(f"host {host.host}: no flows of port {port} on br-int")
+    if flow.mac != mac:
+        raise StoppedError(f"host {host.host}: the flows of port {port} are for MAC {flow.mac}, not {mac}")
+    return flow.vlan
+
+
+def check_trunk(place: Place, vlan: int) -> None:
+    """Raises StoppedError if the trunk of the vNIC's host does not carry ``vlan``."""
+    if vlan not in place.host.trunk:
+        raise StoppedError(f"host {place.host.host}: the trunk does not carry VLAN {vlan}")
+
+
+def carried(uplink: Uplink, vlan: int) -> Entry:
+    """What the leaf interface maps ``vlan`` to. Raises StoppedError if it does not carry it."""
+    entry = uplink.leaf.entry(uplink.interface, vlan)
+    if entry is None:
+        raise StoppedError(f"leaf {uplink.leaf.leaf}: {uplink.interface} does not carry VLAN {vlan}")
+    return entry
+
+
+def explain(fabric: Fabric, place: Place, *, vni: int = 0, vrf: str = "") -> None:
+    """Raises StoppedError with the first reason why no leaf advertises the vNIC in ``vni`` or in ``vrf``."""
+    vlan = tag(place)
+    check_trunk(place, vlan)
+    for uplink in fabric.uplinks(place.host.host):
+        entry = carried(uplink, vlan)
+        leaf = uplink.leaf.leaf
+        if vni and entry.vni != vni:
+            raise StoppedError(f"leaf {leaf}: {uplink.interface} maps VLAN {vlan} to VNI {entry.vni}, not {vni}")
+        if vrf and entry.vrf != vrf:
+            raise StoppedError(f"leaf {leaf}: VNI {entry.vni} is in VRF {entry.vrf}, not {vrf}")
+
+
+def on_bridge(places: Iterable[Place], host: HostDevice, vlan: int) -> list[Place]:
+    """Those of ``places`` that ``host`` switches to by itself: on its bridge, tagged with ``vlan``."""
+    return [place for place in places if place.host is host and _vlan(place) == vlan]
+
+
+def check_alone(fabric: Fabric, place: Place, segment: Segment) -> None:
+    """Raises StoppedError if the MAC of the vNIC is at another place of the segment as well."""
+    places = fabric.places_of_mac(place.vnic.mac)
+    if len(places) > 1:
+        only_one([place, *on_segment(fabric, places, segment)])
+
+
+def on_segment(fabric: Fabric, places: Iterable[Place], segment: Segment) -> list[Place]:
+    """Those of ``places`` that share the segment, within the host or over the leaves."""
+    places = list(places)
+    over_leaves = [e.place for place in places for e in egresses(fabric, place) if e.entry.vni in segment.vnis]
+    return on_bridge(places, segment.host, segment.vlan) + over_leaves
+
+
+def only_one(places: Sequence[Place]) -> Place:
+    """The one place that all of ``places``, which share an address, are. Raises StoppedError if there are several."""
+    first = places[0]
+    if all(place == first for place in places):
+        return first
+    macs = {place.vnic.mac for place in places}
+    shared = f"MAC {first.vnic.mac}" if len(macs) == 1 else f"IP {first.vnic.ip}"
+    where = " and ".join(sorted({f"{place.host.host} (port {place.port})" for place in places}))
+    raise StoppedError(f"{shared} is ambiguous: attached at {where}")
+
+
+def _vlan(place: Place) -> int:
+    """As ``tag``; 0 if br-int drops the vNIC's frames."""
+    flow = place.host.flows.get(place.port)
+    return flow.vlan if flow is not None and flow.mac == place.vnic.mac else 0

@@ -1,0 +1,132 @@
+"""Devices that are slow, refuse, lie or fall silent: what becomes of each effect, drawn from a seed.
+
+As text, for a command line: ``LeafVlan:latency=0.05,fail=0.1;InstallFlows:latency=0.002;broken:az1-l2=no power``.
+"""
+
+import random
+from typing import NamedTuple, get_args
+
+import msgspec
+
+from workers.effects import AnyEffect
+
+#: The effect classes that faults can be set for.
+CLASSES = tuple(kind.__name__ for kind in get_args(AnyEffect))
+_BROKEN = "broken"
+
+
+class EffectFaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What may happen to effects of one class. Raises ValueError for a value out of range.
+
+    ``latency`` is in seconds, ``jitter`` a fraction of it (0.2: evenly spread over ±20 %). The others are
+    probabilities: ``fail`` (refused, nothing done), ``applied_fail`` (done, but reported as failed), ``timeout`` (no
+    answer ever, and as often done as not).
+    """
+
+    latency: float = 0.0
+    jitter: float = 0.0
+    fail: float = 0.0
+    applied_fail: float = 0.0
+    timeout: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in self.__struct_fields__:
+            value = getattr(self, field)
+            if not 0 <= value <= (1 if field != "latency" else 3600):
+                raise ValueError(f"{field}: {value} is out of range")
+        if self.fail + self.applied_fail + self.timeout > 1:
+            raise ValueError("fail, applied_fail, timeout: together more than 1")
+
+
+class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What may happen: per effect class, and devices that refuse everything (name → error text)."""
+
+    effects: dict[str, EffectFaults] = {}
+    broken: dict[str, str] = {}
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for kind in self.effects:
+            if kind not in CLASSES:
+                raise ValueError(f"effect class: {kind!r} is none of {', '.join(CLASSES)}")
+
+
+class Fate(NamedTuple):
+    """What becomes of one effect: after ``delay_s`` it is applied or not, and answered with ``error`` or not at all."""
+
+    delay_s: float
+    apply: bool
+    error: str
+    answer: bool
+
+
+_GOOD = Fate(0.0, True, "", True)
+
+
+class Dice:
+    """Draws fates. The same plan and the same effects in the same order give the same fates."""
+
+    def __init__(self, plan: FaultPlan) -> None:
+        self.plan = plan
+        self._random = random.Random(plan.seed)
+
+    def decide(self, effect: AnyEffect) -> Fate:
+        """What becomes of ``effect``."""
+        plan = self.plan
+        faults = plan.effects.get(type(effect).__name__)
+        if faults is None and not plan.broken:
+            return _GOOD
+        delay_s = 0.0 if faults is None else self._delay_s(faults)
+        if effect.device in plan.broken:
+            return Fate(delay_s, False, f"{effect.device}: {plan.broken[effect.device]}", True)
+        return Fate(delay_s, True, "", True) if faults is None else self._fate(effect, faults, delay_s)
+
+    def _delay_s(self, faults: EffectFaults) -> float:
+        if not faults.jitter:
+            return faults.latency
+        return faults.latency * (1 + faults.jitter * self._random.uniform(-1, 1))
+
+    def _fate(self, effect: AnyEffect, faults: EffectFaults, delay_s: float) -> Fate:
+        drawn = self._random.random()
+        if drawn < faults.fail:
+            return Fate(delay_s, False, f"{effect.device}: injected failure", True)
+        drawn -= faults.fail
+        if drawn < faults.applied_fail:
+            return Fate(delay_s, True, f"{effect.device}: injected failure after it was applied", True)
+        drawn -= faults.applied_fail
+        if drawn < faults.timeout:
+            return Fate(delay_s, self._random.random() < 0.5, "", False)
+        return Fate(delay_s, True, "", True)
+
+
+def parse_faults(text: str, seed: int = 0) -> FaultPlan:
+    """The plan that ``text`` describes (see above). Raises ValueError naming the field and the value."""
+    effects: dict[str, EffectFaults] = {}
+    broken: dict[str, str] = {}
+    for clause in filter(None, (part.strip() for part in text.split(";"))):
+        head, separator, rest = clause.partition(":")
+        if not separator:
+            raise ValueError(f"faults: {clause!r} is not CLASS:FIELD=VALUE,… or {_BROKEN}:DEVICE=TEXT")
+        if head == _BROKEN:
+            device, _, error = rest.partition("=")
+            broken[device] = error or "broken"
+        else:
+            effects[head] = _effect_faults(head, rest)
+    return FaultPlan(effects, broken, seed)
+
+
+def _effect_faults(kind: str, text: str) -> EffectFaults:
+    values: dict[str, float] = {}
+    for item in text.split(","):
+        field, _, value = item.partition("=")
+        if field not in EffectFaults.__struct_fields__:
+            fields = ", ".join(EffectFaults.__struct_fields__)
+            raise ValueError(f"faults: {kind}: field {field!r} is none of {fields}")
+        try:
+            values[field] = float(value)
+        except ValueError:
+            raise ValueError(f"faults: {kind}: {field}: {value!r} is no number") from None
+    try:
+        return EffectFaults(**values)
+    except ValueError as error:
+        raise ValueError(f"faults: {kind}: {error}") from None

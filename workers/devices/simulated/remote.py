@@ -1,0 +1,196 @@
+"""The two ends of a fabric that is a process of its own: ``serve_fabric`` has it, ``RemoteDevices`` asks it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+import msgspec
+
+from bus.errors import LogUnavailable
+from workers.devices.protocol import DevicesUnavailable
+from workers.devices.simulated.driver import Outcome, SimulatedDevices
+from workers.devices.simulated.fabric import Cable, CableHost, CableLeaf, Fabric, Leftovers, State, dump_of
+from workers.devices.simulated.faults import FaultPlan
+from workers.devices.simulated.reachability import Path, trace
+from workers.devices.simulated.wire import (
+    ITEMS_PER_MESSAGE,
+    PATHS_PER_MESSAGE,
+    SUBJECT,
+    Answer,
+    Apply,
+    Ask,
+    Cabling,
+    Channel,
+    Counted,
+    CountLeftovers,
+    Done,
+    Dump,
+    Dumped,
+    Outcomes,
+    Paths,
+    Refused,
+    Request,
+    SetFaults,
+    Trace,
+    decode_answer,
+    decode_request,
+    encode,
+    parts,
+    state_parts,
+)
+from workers.effects import AnyEffect
+
+#: How long a remote fabric may be silent before its answers are given up for lost, seconds.
+TIMEOUT_S = 10.0
+
+A = TypeVar("A", bound=Answer)
+_UNREACHABLE = (ConnectionError, LogUnavailable)
+
+
+async def serve_fabric(devices: SimulatedDevices, channel: Channel, subject: str = SUBJECT) -> None:
+    """Answer requests for ``devices`` on ``subject``, for as long as the channel serves."""
+
+    async def handle(data: bytes) -> AsyncIterator[bytes]:
+        try:
+            request = decode_request(data)
+        except msgspec.DecodeError as error:
+            yield encode(Refused(f"request: {error}"))
+            return
+        if isinstance(request, Apply):
+            async for group in devices.apply(request.effects):
+                for part in parts(group):
+                    yield encode(Outcomes(part))
+            return
+        for answer in _answers(devices, request):
+            yield encode(answer)
+
+    await channel.serve(subject, handle)
+
+
+def _answers(devices: SimulatedDevices, request: Request) -> Iterator[Answer]:
+    """The answers to a request that needs no waiting."""
+    try:
+        match request:
+            case Cabling(leaves, hosts):
+                devices.cable([*leaves, *hosts])
+                yield Done()
+            case Trace(asks):
+                yield Paths(_traces(devices.fabric, asks))
+            case Dump():
+                for state in devices.fabric.states():
+                    yield from (Dumped(part) for part in state_parts(state))
+            case CountLeftovers():
+                yield Counted(devices.fabric.leftovers())
+            case SetFaults(plan):
+                devices.set_faults(plan)
+                yield Done()
+    except ValueError as error:
+        yield Refused(str(error))
+
+
+def _traces(fabric: Fabric, asks: Iterable[Ask]) -> list[Path]:
+    return [trace(fabric, ask.src_port, ask.dst_port, dst_ip=ask.dst_ip) for ask in asks]
+
+
+class RemoteDevices:
+    """``Devices`` in another process, and the questions that can be asked of them.
+
+    The questions raise DevicesUnavailable when no answer comes, and ValueError when the request is refused.
+    """
+
+    def __init__(self, channel: Channel, subject: str = SUBJECT, timeout_s: float = TIMEOUT_S) -> None:
+        self._channel = channel
+        self._subject = subject
+        self._timeout_s = timeout_s
+
+    async def apply(self, effects: Sequence[AnyEffect]) -> AsyncIterator[Sequence[Outcome]]:
+        """See ``Devices.apply``. When the answers stop midway, what is missing is unknown and simply does not come."""
+        answered = False
+        try:
+            async with aclosing(self._outcomes(effects)) as groups:
+                async for group in groups:
+                    answered = True
+                    yield group
+        except _UNREACHABLE as error:
+            if not answered:
+                raise DevicesUnavailable(f"{self._subject}: {error}") from error
+        except TimeoutError:
+            return
+
+    async def cable(self, cables: Iterable[Cable]) -> None:
+        """See ``SimulatedDevices.cable``; leaves are put up first."""
+        known = list(cables)
+        for leaves in parts([cable for cable in known if isinstance(cable, CableLeaf)]):
+            await self._one(Cabling(leaves=leaves), Done)
+        for hosts in parts([cable for cable in known if isinstance(cable, CableHost)]):
+            await self._one(Cabling(hosts=hosts), Done)
+
+    async def trace(self, asks: Sequence[Ask]) -> list[Path]:
+        """What the oracle says to each question, in their order."""
+        answers = [await self._one(Trace(part), Paths) for part in parts(asks, PATHS_PER_MESSAGE)]
+        return [path for answer in answers for path in answer.paths]
+
+    async def dump(self) -> dict[str, Any]:
+        """See ``Fabric.dump``."""
+        states: list[State] = [answer.state for answer in await self._all(Dump(), Dumped)]
+        return dump_of(states)
+
+    async def leftovers(self) -> Leftovers:
+        """See ``Fabric.leftovers``."""
+        return (await self._one(CountLeftovers(), Counted)).leftovers
+
+    async def set_faults(self, plan: FaultPlan) -> None:
+        """See ``SimulatedDevices.set_faults``."""
+        await self._one(SetFaults(plan), Done)
+
+    async def _outcomes(self, effects: Sequence[AnyEffect]) -> AsyncGenerator[Sequence[Outcome], None]:
+        """The outcomes of one call per part, all under way at once, as they come."""
+        queue: asyncio.Queue[Sequence[Outcome] | None] = asyncio.Queue()
+
+        async def ask(start: int, part: Sequence[AnyEffect]) -> None:
+            try:
+                async for answer in self._call(Apply(part), Outcomes):
+                    queue.put_nowait([(start + index, error) for index, error in answer.outcomes])
+            finally:
+                queue.put_nowait(None)
+
+        asking = [
+            asyncio.create_task(ask(number * ITEMS_PER_MESSAGE, part), name="ask remote devices")
+            for number, part in enumerate(parts(effects))
+        ]
+        try:
+            ended = 0
+            while ended < len(asking):
+                group = await queue.get()
+                if group is None:
+                    ended += 1
+                else:
+                    yield group
+            for task in asking:
+                await task  # raises what stopped it
+        finally:
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+
+    async def _one(self, request: Request, kind: type[A]) -> A:
+        answers = await self._all(request, kind)
+        if len(answers) != 1:
+            raise DevicesUnavailable(f"{self._subject}: {len(answers)} answers to {type(request).__name__}")
+        return answers[0]
+
+    async def _all(self, request: Request, kind: type[A]) -> list[A]:
+        try:
+            return [answer async for answer in self._call(request, kind)]
+        except (*_UNREACHABLE, TimeoutError) as error:
+            raise DevicesUnavailable(f"{self._subject}: {str(error) or 'no answer in time'}") from error
+
+    async def _call(self, request: Request, kind: type[A]) -> AsyncIterator[A]:
+        async for data in self._channel.call(self._subject, encode(request), self._timeout_s):
+            answer = decode_answer(data)
+            if isinstance(answer, Refused):
+                raise ValueError(answer.error)  # noqa: TRY004  # about a value of the request, not a type
+            if not isinstance(answer, kind):
+                raise TypeError(f"{self._subject}: {type(answer).__name__} in answer to {type(request).__name__}")
+            yield answer

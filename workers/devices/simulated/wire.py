@@ -1,0 +1,150 @@
+"""The language between a fabric that is a process of its own and those who ask it: JSON, one tagged union each way.
+
+``remote`` has the two ends. What may be large goes in parts that stay below the 1 MiB that a NATS server takes in one
+message unless told otherwise.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from workers.devices.simulated.driver import Outcome
+from workers.devices.simulated.fabric import CableHost, CableLeaf, Leftovers, State
+from workers.devices.simulated.faults import FaultPlan
+from workers.devices.simulated.host import HostState
+from workers.devices.simulated.leaf import LeafState
+from workers.devices.simulated.reachability import Path
+from workers.effects import AnyEffect
+
+#: Where a fabric is served: outside of the log's subjects, so that no stream keeps requests.
+SUBJECT = "dlrpc.devices"
+#: How many effects, outcomes, cables or table entries one message holds; each takes up to about 500 bytes.
+ITEMS_PER_MESSAGE = 1500
+#: How many paths one message holds; each takes up to about 3 kB.
+PATHS_PER_MESSAGE = 300
+
+T = TypeVar("T")
+Handler = Callable[[bytes], AsyncIterator[bytes]]
+
+
+class Channel(Protocol):
+    """Requests with any number of answers each."""
+
+    async def serve(self, subject: str, handler: Handler) -> None:
+        """Answer each request on ``subject`` with what ``handler`` yields for it."""
+        ...
+
+    def call(self, subject: str, data: bytes, timeout_s: float) -> AsyncIterator[bytes]:
+        """The answers to one request, until the last.
+
+        Raises ConnectionError or LogUnavailable when nobody who serves ``subject`` can be reached, and TimeoutError
+        when neither another answer nor the end has come for ``timeout_s``.
+        """
+        ...
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """One question to the oracle: the arguments of ``reachability.trace``."""
+
+    src_port: str
+    dst_port: str = ""
+    dst_ip: str = ""
+
+
+class Apply(msgspec.Struct, frozen=True, tag=True):
+    """Perform these effects. Answered by ``Outcomes`` as they become known."""
+
+    effects: Sequence[AnyEffect]
+
+
+class Cabling(msgspec.Struct, frozen=True, tag=True):
+    """Put up these leaves, then these hosts. Answered by ``Done``."""
+
+    leaves: Sequence[CableLeaf] = ()
+    hosts: Sequence[CableHost] = ()
+
+
+class Trace(msgspec.Struct, frozen=True, tag=True):
+    """Ask the oracle. Answered by ``Paths``."""
+
+    asks: Sequence[Ask]
+
+
+class Dump(msgspec.Struct, frozen=True, tag=True):
+    """What do the devices hold? Answered by any number of ``Dumped``."""
+
+
+class CountLeftovers(msgspec.Struct, frozen=True, tag=True):
+    """How much do the devices hold? Answered by ``Counted``."""
+
+
+class SetFaults(msgspec.Struct, frozen=True, tag=True):
+    """From now on effects fare as the plan says. Answered by ``Done``."""
+
+    plan: FaultPlan
+
+
+Request = Apply | Cabling | Trace | Dump | CountLeftovers | SetFaults
+
+
+class Outcomes(msgspec.Struct, frozen=True, tag=True):
+    """(index into the effects of the request, error), as in ``Devices.apply``."""
+
+    outcomes: Sequence[Outcome]
+
+
+class Paths(msgspec.Struct, frozen=True, tag=True):
+    """What the oracle says to each question, in their order."""
+
+    paths: Sequence[Path]
+
+
+class Dumped(msgspec.Struct, frozen=True, tag=True):
+    """A part of what one device holds, without epochs."""
+
+    state: State
+
+
+class Counted(msgspec.Struct, frozen=True, tag=True):
+    """How much the devices hold."""
+
+    leftovers: Leftovers
+
+
+class Done(msgspec.Struct, frozen=True, tag=True):
+    """It is as was asked for."""
+
+
+class Refused(msgspec.Struct, frozen=True, tag=True):
+    """The request cannot be granted: ``error`` names what is wrong with it."""
+
+    error: str
+
+
+Answer = Outcomes | Paths | Dumped | Counted | Done | Refused
+
+encode = msgspec.json.Encoder().encode
+#: bytes → Request. Raises msgspec.DecodeError.
+decode_request = msgspec.json.Decoder(Request).decode
+#: bytes → Answer. Raises msgspec.DecodeError.
+decode_answer = msgspec.json.Decoder(Answer).decode
+
+
+def parts(items: Sequence[T], size: int = ITEMS_PER_MESSAGE) -> Iterator[Sequence[T]]:
+    """``items`` in parts of at most ``size``."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def state_parts(state: State) -> Iterator[State]:
+    """``state`` in parts that fit into a message each, without epochs; ``dump_of`` puts them together again."""
+    if isinstance(state, LeafState):
+        yield from (LeafState(state.leaf, list(part), []) for part in parts(state.entries))
+        return
+    for vnics in parts(list(state.vnics.items())):
+        yield HostState(state.host, dict(vnics), {}, [])
+    for flows in parts(list(state.flows.items())):
+        yield HostState(state.host, {}, dict(flows), [])
+    if state.trunk:  # at most 4094 small numbers
+        yield HostState(state.host, {}, {}, state.trunk)
