@@ -109,7 +109,7 @@ async def embedded_nats(data_dir: Path | None = None) -> AsyncIterator[EmbeddedS
 
     Raises EmbeddedError.
     """
-    store = "{tmp}/jetstream" if data_dir is None else str(data_dir.absolute())
+    store = "{tmp}/jetstream" if data_dir is None else os.path.abspath(data_dir)
     spec = guard.Spec(
         command=[str(_nats_server()), "-c", "{tmp}/nats.conf"],
         prepare=[],
@@ -134,10 +134,10 @@ async def embedded_postgres_server(data_dir: Path | None = None) -> AsyncIterato
     Raises EmbeddedError.
     """
     binaries = _postgres_binaries()
-    data = "{tmp}/data" if data_dir is None else str(data_dir.absolute())
+    data = "{tmp}/data" if data_dir is None else os.path.abspath(data_dir)
     uid, gid = _postgres_user()
     if uid >= 0:
-        _let_through([binaries] if data_dir is None else [binaries, data_dir.absolute().parent])
+        _let_through([binaries] if data_dir is None else [binaries, Path(data).parent])
     fresh = data_dir is None or not (data_dir / "PG_VERSION").exists()
     initdb = ["-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-instructions"]
     settings = {

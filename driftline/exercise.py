@@ -15,13 +15,13 @@ async def exercise(
     stack: Stack,
     plane: Plane,
     requests: Sequence[TimedRequest],
-    *,
-    in_flight_max: int,
-    speed: float | None,
     on_progress: Callable[[Tally], None],
+    *,
+    in_flight_max: int = 2000,
+    timed: bool = False,
 ) -> Report:
     """Drive ``requests`` through the control plane. Raises LogUnavailable, DatabaseUnavailable or NotDone."""
-    harness = Harness(stack.log, requests, in_flight_max=in_flight_max, speed=speed, on_progress=on_progress)
+    harness = Harness(stack.log, requests, in_flight_max=in_flight_max, timed=timed, on_progress=on_progress)
     tally = await harness.run()
     await wait_projected(stack, plane, await stack.log.last_position())
     return await make_report(stack, tally, now_us())

@@ -56,7 +56,10 @@ class Tally(msgspec.Struct, kw_only=True):
 
 
 class Harness:
-    """Drives one plan against a log. A delete is published once the spawn of its instance has ended."""
+    """Drives one plan against a log. A delete is published once the spawn of its instance has ended.
+
+    ``timed``: requests are published when they are due; if not, as fast as ``in_flight_max`` allows, in their order.
+    """
 
     def __init__(
         self,
@@ -64,13 +67,13 @@ class Harness:
         plan: Sequence[TimedRequest],
         *,
         in_flight_max: int = 2000,
-        speed: float | None = None,
+        timed: bool = False,
         on_progress: Callable[[Tally], None] = lambda tally: None,
     ) -> None:
         self._log = log
         self._plan = plan
         self._in_flight_max = in_flight_max
-        self._speed = speed
+        self._timed = timed
         self._on_progress = on_progress
         self._client = Client(log, actor="load")
         self._changed = asyncio.Condition()
@@ -97,9 +100,9 @@ class Harness:
     async def _release(self) -> None:
         """Hand requests to the publisher when they are due."""
         start = asyncio.get_running_loop().time()
-        for at_s, due in itertools.groupby(self._plan, key=lambda r: r.at_s if self._speed else 0.0):
-            if self._speed:
-                await asyncio.sleep(start + at_s / self._speed - asyncio.get_running_loop().time())
+        for at_s, due in itertools.groupby(self._plan, key=lambda request: request.at_s if self._timed else 0.0):
+            if self._timed:
+                await asyncio.sleep(start + at_s - asyncio.get_running_loop().time())
             async with self._changed:
                 for request in due:
                     self._admit(request)
@@ -138,9 +141,9 @@ class Harness:
 
     def _number(self, request: TimedRequest) -> str:
         """An id for the request, noted before it is published: its outcome may be read before its acknowledgement."""
-        id = uuid.uuid4().hex
-        self._requests[id] = isinstance(request.event, SpawnRequested)
-        return id
+        number = uuid.uuid4().hex
+        self._requests[number] = isinstance(request.event, SpawnRequested)
+        return number
 
     def _can_publish(self) -> bool:
         if self._outgoing:

@@ -20,7 +20,7 @@ from workers.devices.simulated.driver import SimulatedDevices
 from workers.devices.simulated.fabric import Cable, CableHost, CableLeaf
 from workers.devices.simulated.faults import FaultPlan
 from workers.devices.simulated.journal import Journal
-from workers.devices.simulated.wire import RemoteDevices, serve_fabric
+from workers.devices.simulated.remote import RemoteDevices, serve_fabric
 from workers.runner import Role, Runner
 from workers.worker import Worker
 

@@ -12,7 +12,8 @@ import msgspec
 from driftline.channel import BusChannel
 from driftline.stack import Stack
 from projections.ports import PortRow
-from workers.devices.simulated.wire import Ask, RemoteDevices
+from workers.devices.simulated.remote import RemoteDevices
+from workers.devices.simulated.wire import Ask
 
 #: How many pairs of each sort are asked about at the most; spread over all ports.
 PAIRS_MAX = 2000
@@ -57,7 +58,7 @@ def _spread(pairs: list[Pair]) -> list[Pair]:
 
 
 async def prove(stack: Stack, ports: Sequence[PortRow]) -> Proof:
-    """Ask the fabric. Raises ConnectionError or TimeoutError when no fabric answers."""
+    """Ask the fabric. Raises DevicesUnavailable when no fabric answers."""
     fabric = RemoteDevices(BusChannel(stack.connection))
     reachable, isolated = reachable_pairs(ports), isolated_pairs(ports)
     paths = await fabric.trace(_asks(reachable))

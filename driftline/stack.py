@@ -19,6 +19,7 @@ from bus.log import Checkpoints, Log, Quarantine
 from driftline import discovery
 from driftline.errors import UsageError
 from projections.postgres import Database
+from projections.postgres import connect as connect_database
 
 log = structlog.get_logger("stack")
 
@@ -68,7 +69,7 @@ async def open_stack(options: Options, *, join_running: bool = True) -> AsyncIte
     async with AsyncExitStack() as exits:
         servers = await _servers(options, exits, join_running=join_running)
         connection = await exits.enter_async_context(jetstream.connect(servers.nats))
-        database = await exits.enter_async_context(Database.open(servers.postgres))
+        database = await exits.enter_async_context(connect_database(servers.postgres))
         yield Stack(
             servers=servers,
             connection=connection,
@@ -92,7 +93,7 @@ async def _servers(options: Options, exits: AsyncExitStack, *, join_running: boo
     if not nats:
         nats = (await exits.enter_async_context(embedded_nats(_part(options.data, "nats")))).url
     if not postgres:
-        postgres = (await exits.enter_async_context(embedded_postgres_server(_part(options.data, "postgres")))).dsn
+        postgres = (await exits.enter_async_context(embedded_postgres_server(_part(options.data, "postgres")))).url
     origin: Origin = "given" if options.nats else "data" if options.data else "temporary"
     log.info("servers started", nats=nats, postgres=postgres, data=str(options.data or "temporary"))
     return Servers(nats=nats, postgres=postgres, origin=origin, data=options.data)

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Mapping
 
+import stamina
+
 from driftline.errors import NotDone, UsageError
 from driftline.plane import Plane
 from driftline.stack import Stack
@@ -13,6 +15,10 @@ from projections.postgres import Database, Value, fetch_table, snapshot
 
 #: How often a projector that runs elsewhere is asked how far it has got, seconds.
 POLL_S = 0.05
+
+
+class _BehindError(Exception):
+    """The projections are not there yet."""
 
 
 async def rows(database: Database, table: str, where: Mapping[str, Value] | None = None) -> list[Row]:
@@ -51,8 +57,10 @@ async def wait_projected(stack: Stack, plane: Plane, position: int, timeout_s: f
 
 async def _poll(stack: Stack, position: int) -> None:
     """A projector in another process: its checkpoint is all there is to see of it."""
-    while await projected_position(stack.database) < position:
-        await asyncio.sleep(POLL_S)
+    async for attempt in stamina.retry_context(on=_BehindError, attempts=None, timeout=None, wait_max=POLL_S):
+        with attempt:
+            if await projected_position(stack.database) < position:
+                raise _BehindError
 
 
 async def projected_position(database: Database) -> int:

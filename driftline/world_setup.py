@@ -9,12 +9,15 @@ import click
 import msgspec
 
 from bus.envelope import request
+from bus.events import AnyEvent
 from driftline.stack import Stack
 from driftline.world import check, generate, load
 from projections.world import World
 
 #: Events in one append.
 APPEND_MAX = 500
+#: A generated world has room for at least this many instances.
+INSTANCES_MIN = 1000
 
 
 class WorldChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +33,9 @@ def world_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @click.option("--world", "file", type=click.Path(path_type=Path), help="A TOML file that describes the world.")
     @click.option("--azs", type=click.IntRange(1, 64), default=1, show_default=True, help="Generate: zones.")
-    @click.option("--hosts", "per_az", type=click.IntRange(1, 5000), default=10, show_default=True, help="… hosts per zone.")
+    @click.option(
+        "--hosts", "per_az", type=click.IntRange(1, 5000), default=10, show_default=True, help="… hosts per zone."
+    )
     @functools.wraps(command)
     def with_world(*, file: Path | None, azs: int, per_az: int, **rest: Any) -> Any:
         return command(world=WorldChoice(file=file, azs=azs, hosts=per_az), **rest)
@@ -55,10 +60,20 @@ async def describe_world(stack: Stack, choice: WorldChoice, instances: int = 0) 
     """
     world = await world_of_log(stack)
     if choice.file is not None or not world.hosts:
-        events = load(choice.file) if choice.file else generate(azs=choice.azs, hosts=choice.hosts, instances=instances)
+        events = load(choice.file) if choice.file else _generate(choice, instances)
         new = [request(event, actor="operator") for event in check(events, world)]
         for start in range(0, len(new), APPEND_MAX):
             await stack.log.append(new[start : start + APPEND_MAX])
         world = await world_of_log(stack)
     zones = sorted({host.az for host in world.hosts.values()})
     return f"{len(zones)} zones, {len(world.hosts)} hosts, {len(world.networks)} networks"
+
+
+def _generate(choice: WorldChoice, instances: int) -> list[AnyEvent]:
+    return generate(azs=choice.azs, hosts=choice.hosts, instances=max(instances, INSTANCES_MIN))
+
+
+async def labels_of_log(stack: Stack) -> tuple[list[str], list[str]]:
+    """The zones and the network labels that the log describes, sorted."""
+    world = await world_of_log(stack)
+    return sorted({host.az for host in world.hosts.values()}), sorted(world.by_label)

@@ -107,7 +107,7 @@ class Addresses(Fold):
         super().__init__()
         self.pools: dict[str, Pool] = {}
         self.by_network: dict[str, list[Pool]] = {}
-        self._held: dict[str, tuple[str, str]] = {}
+        self._held: dict[str, PortAllocated] = {}
         self._vlans: dict[str, set[int]] = {}
 
     def pool_with_space(self, network: str) -> Pool | None:
@@ -136,9 +136,9 @@ class Addresses(Fold):
     @on(PortAllocated)
     def _allocated(self, r: Recorded, e: PortAllocated) -> tuple[Touched, ...]:
         key = (e.vrf, e.ip)
-        if e.port in self._held or e.subnet not in self.pools:
+        if e.port in self._held or e.subnet not in self.pools or key in self.tables["addresses"]:
             return NOTHING
-        self._held[e.port] = key
+        self._held[e.port] = e
         self.tables["addresses"][key] = AddressRow(vrf=e.vrf, ip=e.ip, subnet=e.subnet, port=e.port, mac=e.mac)
         self._count(e.subnet, 1).take(e.ip)
         segment_key = (e.physical_network, e.vni)
@@ -152,18 +152,18 @@ class Addresses(Fold):
 
     @on(PortDeleted)
     def _deleted(self, r: Recorded, e: PortDeleted) -> tuple[Touched, ...]:
-        key = self._held.pop(e.port, None)
-        if key is None:
+        held = self._held.pop(e.port, None)  # what was given out is given back, whatever the event says
+        if held is None:
             return NOTHING
+        key, segment_key = (held.vrf, held.ip), (held.physical_network, held.vni)
         del self.tables["addresses"][key]
-        self._count(e.subnet, -1).give_back(e.ip)
-        segment_key = (e.physical_network, e.vni)
+        self._count(held.subnet, -1).give_back(held.ip)
         segment: SegmentRow = self.tables["segments"][segment_key]
         segment.ports -= 1
         if segment.ports == 0:
             del self.tables["segments"][segment_key]
-            self._vlans[e.physical_network].discard(segment.vlan)
-        return (("addresses", key), ("pools", (e.subnet,)), ("segments", segment_key))
+            self._vlans[held.physical_network].discard(segment.vlan)
+        return (("addresses", key), ("pools", (held.subnet,)), ("segments", segment_key))
 
     def _count(self, subnet: str, change: int) -> Pool:
         pool = self.pools[subnet]

@@ -10,7 +10,11 @@ class DatabaseUnavailable(ProjectionError):
 
 
 class SchemaMismatch(ProjectionError):
-    """The database holds tables of another version of the projections, or none: they are to be rebuilt from the log."""
+    """The database holds tables of another version of the projections: they are to be rebuilt from the log."""
+
+
+class NotProjected(SchemaMismatch):
+    """The database holds no projections yet: no projector has run on it."""
 
 
 class CheckpointMoved(ProjectionError):

@@ -130,7 +130,8 @@ class Leaves(Fold):
         if not port.bound:
             return NOTHING
         port.bound = False
-        return tuple(self._leave(r, port, key) for key in self._keys(port))
+        # A host described only after its port was bound has no entries for it.
+        return tuple(self._leave(r, port, key) for key in self._keys(port) if key in self._users)
 
     @on(LeafVlanAdded)
     def _added(self, r: Recorded, e: LeafVlanAdded) -> tuple[Touched, ...]:

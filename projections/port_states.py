@@ -11,6 +11,7 @@ from projections.ports import Ports
 STATUSES = ("ACTIVE", "DOWN", "ERROR")
 #: The nine pairs of Figure 8, written UNDERLAY_OVERLAY.
 PAIRS = tuple(f"{underlay}_{overlay}" for underlay in STATUSES for overlay in STATUSES)
+_COLUMNS = {pair: pair.lower() for pair in PAIRS}
 
 
 class PortStatesRow(Row):
@@ -51,7 +52,7 @@ class PortStates(Fold):
             return touched
         # Event times of different processes may run back a little; a second that has passed stays as it was.
         self._second_us = max(self._second_us, recorded.time_us - recorded.time_us % 1_000_000)
-        counts = {pair.lower(): self.counts[pair] for pair in PAIRS}
+        counts = {column: self.counts[pair] for pair, column in _COLUMNS.items()}
         self.tables["port_states"][(self._second_us,)] = PortStatesRow(second_us=self._second_us, **counts)
         return (*touched, ("port_states", (self._second_us,)))
 

@@ -11,11 +11,10 @@ from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
-import msgspec
 
 from bus.errors import LogMismatch
 from projections import sql
-from projections.errors import CheckpointMoved, CommitsLost, DatabaseUnavailable, SchemaMismatch
+from projections.errors import CheckpointMoved, CommitsLost, DatabaseUnavailable, NotProjected, SchemaMismatch
 from projections.fold import Row
 from projections.sql import TableSql
 from projections.views import TableChanges, all_tables
@@ -195,18 +194,18 @@ class Writer:
 async def snapshot(database: Database) -> AsyncIterator[Snapshot]:
     """One consistent state of all tables, whatever is written meanwhile.
 
-    Raises SchemaMismatch if there are no tables, or those of another version, and DatabaseUnavailable.
+    Raises NotProjected (no tables), SchemaMismatch (those of another version) and DatabaseUnavailable.
     """
     async with (
         database.connection() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         if not await connection.fetchval(sql.HAS_VERSION):
-            raise SchemaMismatch(f"{database.place} holds no projections yet")
+            raise NotProjected(f"{database.place} holds no projections yet")
         await _check_version(connection, database.place)
         row = await connection.fetchrow(sql.READ_CHECKPOINT, CHECKPOINT)
         if row is None:
-            raise SchemaMismatch(f"{database.place} holds no checkpoint yet: no projector has run")
+            raise NotProjected(f"{database.place} holds no checkpoint yet: no projector has run")
         yield Snapshot(connection, row["position"], row["log_identity"])
 
 
@@ -253,18 +252,13 @@ async def _create_schema(connection: Connection) -> None:
 async def _write_table(connection: Connection, change: TableChanges) -> None:
     statements = TABLES[change.table.name]
     if change.upserts:
-        columns: list[Any] = list(zip(*change.upserts, strict=True))
-        for i in statements.lists:
-            columns[i] = [msgspec.json.encode(texts).decode() for texts in columns[i]]
-        await connection.execute(statements.upsert, *columns)
+        await connection.execute(statements.upsert, change.upserts)
     if change.deletes:
-        await connection.execute(statements.delete, *zip(*change.deletes, strict=True))
+        await connection.execute(statements.delete, change.deletes)
 
 
 def _storable(change: TableChanges) -> TableChanges:
-    return change._replace(
-        upserts=[sql.storable(row) for row in change.upserts], deletes=[sql.storable(key) for key in change.deletes]
-    )
+    return TableChanges(change.table, sql.storable_rows(change.upserts), sql.storable_rows(change.deletes))
 
 
 @contextmanager

@@ -64,8 +64,8 @@ class Comparison:
             if key != self._next:
                 return self._unequal_keys(key)
             expected = astuple(self._expected[key])
-            if row != expected and row != storable(expected):
-                return self._changed(key, storable(expected), row)
+            if row != expected and row != (stored := tuple(storable(list(expected)))):
+                return self._changed(key, stored, row)
             self.rows += 1
             self._next = next(self._remaining, None)
         return None
@@ -94,7 +94,7 @@ async def verify(log: Log, database: Database, progress: Progress = no_progress)
     """Compare all tables with the log at the database's own checkpoint. The projector may run meanwhile.
 
     ``progress`` is told of the refold. Raises LogMismatch (the tables are another log's, or ahead of this one),
-    SchemaMismatch (no tables, or another version's), DatabaseUnavailable, LogUnavailable and FoldError.
+    NotProjected (no tables), SchemaMismatch, DatabaseUnavailable, LogUnavailable and FoldError.
     """
     started = time.perf_counter()
     async with snapshot(database) as taken:

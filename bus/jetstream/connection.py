@@ -150,10 +150,13 @@ class Connection:
             raise MalformedEvent(f"{subject}: {len(data)} bytes are more than the server takes") from error
 
     @asynccontextmanager
-    async def inbox(self, subject: str, take: Callable[[Msg], Awaitable[None]]) -> AsyncIterator[None]:
-        """Have ``take`` called for each message on ``subject``. No limit: ask for no more than you can hold."""
+    async def inbox(self, subject: str, take: Callable[[Msg], Awaitable[None]], queue: str = "") -> AsyncIterator[None]:
+        """Have ``take`` called for each message on ``subject``. No limit: ask for no more than you can hold.
+
+        Those with the same ``queue`` share the messages.
+        """
         # nats-py drops messages above its limits; 0 is none.
-        subscription = await self.client.subscribe(subject, cb=take, pending_msgs_limit=0, pending_bytes_limit=0)
+        subscription = await self.client.subscribe(subject, queue, cb=take, pending_msgs_limit=0, pending_bytes_limit=0)
         try:
             yield
         finally:

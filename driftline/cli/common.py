@@ -25,7 +25,9 @@ def server_options(default_level: str = "warning") -> Callable[[F], F]:
 
     def decorate(command: F) -> F:
         @click.option("--nats", envvar="DRIFTLINE_NATS", default="", metavar="URL", help="A NATS server that runs.")
-        @click.option("--postgres", envvar="DRIFTLINE_POSTGRES", default="", metavar="DSN", help="A PostgreSQL that runs.")
+        @click.option(
+            "--postgres", envvar="DRIFTLINE_POSTGRES", default="", metavar="DSN", help="A PostgreSQL that runs."
+        )
         @click.option(
             "--data",
             envvar="DRIFTLINE_DATA",

@@ -5,14 +5,14 @@ from typing import cast
 import click
 
 from driftline.cli.common import people, print_json, run, server_options
-from driftline.cli.load import finish, show_report
+from driftline.cli.load import finish, new_prefix, show_report
 from driftline.cli.panel import Panel
 from driftline.cli.ports import show_timeline
 from driftline.exercise import exercise
 from driftline.plane import working_plane
 from driftline.stack import Options, open_stack
 from driftline.state import rows
-from driftline.trace import burst
+from driftline.trace import Target, burst
 from driftline.world_setup import WorldChoice, describe_world, labels_of_log, world_options
 from projections.spawns import SpawnRow
 
@@ -30,13 +30,11 @@ async def _demo(options: Options, world: WorldChoice, instances: int, *, as_json
     async with open_stack(options, join_running=False) as stack, working_plane(stack) as plane:
         described = await describe_world(stack, world, instances)
         azs, labels = await labels_of_log(stack)
-        requests = burst(instances, azs=azs, labels=labels)
+        requests = burst(instances, azs, [Target(label=label) for label in labels], prefix=new_prefix())
         if not as_json:
             people().print(f"[bold]driftline[/]: {instances} instances on {described}")
         with Panel(len(requests), plane) as panel:
-            report = await exercise(
-                stack, plane, requests, in_flight_max=2000, speed=None, on_progress=panel.update
-            )
+            report = await exercise(stack, plane, requests, panel.update)
         if as_json:
             print_json(report)
         else:

@@ -1,6 +1,6 @@
 """``driftline load``: many requests at once, from a trace or by number, and what came of them."""
 
-from collections.abc import Sequence
+import uuid
 from pathlib import Path
 
 import click
@@ -13,9 +13,10 @@ from driftline.errors import NotDone, UsageError
 from driftline.exercise import exercise
 from driftline.plane import working_plane
 from driftline.report import Report
-from driftline.stack import Options, Stack, open_stack
-from driftline.trace import TimedRequest, TraceColumns, burst, plan, read_trace
-from driftline.world_setup import WorldChoice, check_target, describe_world, labels_of_log, world_of_log, world_options
+from driftline.stack import Options, open_stack
+from driftline.trace import Target, TraceRow, burst, plan, read_trace
+from driftline.world_setup import WorldChoice, describe_world, world_of_log, world_options
+from projections.world import World
 
 
 @click.command()
@@ -25,10 +26,14 @@ from driftline.world_setup import WorldChoice, check_target, describe_world, lab
 @click.option("--created-column", default="creation_time", show_default=True, help="Seconds.")
 @click.option("--deleted-column", default="deletion_time", show_default=True, help="Seconds; empty: never.")
 @click.option("--host-column", help="Pin each pod to the host named in this column.")
-@click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="Trace seconds per second. [default: flat out]")
+@click.option(
+    "--speed", type=click.FloatRange(min=0, min_open=True), help="Trace seconds per second. [default: flat out]"
+)
 @click.option("--network", help="Take ports from this network.")
 @click.option("--label", help="Take ports from networks with this label. [default: all labels in turn]")
-@click.option("--in-flight", type=click.IntRange(1), default=2000, show_default=True, help="Requests under way at most.")
+@click.option(
+    "--in-flight", type=click.IntRange(1), default=2000, show_default=True, help="Requests under way at most."
+)
 @world_options
 @server_options()
 def load(
@@ -53,5 +58,89 @@ def load(
     """
     if (trace is None) == (instances is None):
         raise UsageError("exactly one of --trace and --instances must be given")
-    columns = TraceColumns(name=name_column, created=created_column, deleted=deleted_column, host=host_column)
-    rows = read_trace(trace, columns) if trace else None
+    if speed is not None and trace is None:
+        raise UsageError("--speed: a load without a trace has no times to speed up")
+    rows = read_trace(trace, name_column, created_column, deleted_column or None, host_column) if trace else []
+    given = Target(network, label) if network or label else None
+    run(_load(options, world, rows, instances, given, speed, in_flight, as_json=as_json))
+
+
+async def _load(
+    options: Options,
+    world: WorldChoice,
+    rows: list[TraceRow],
+    instances: int | None,
+    given: Target | None,
+    speed: float | None,
+    in_flight: int,
+    *,
+    as_json: bool,
+) -> None:
+    async with open_stack(options) as stack, working_plane(stack) as plane:
+        described = await describe_world(stack, world, instances or len(rows))
+        known = await world_of_log(stack)
+        azs, targets = sorted({host.az for host in known.hosts.values()}), _targets(known, given)
+        prefix = new_prefix()
+        if instances:
+            requests = burst(instances, azs, targets, prefix=prefix)
+        else:
+            host_azs = {name: host.az for name, host in known.hosts.items()}
+            requests = plan(rows, azs, targets, host_azs=host_azs, prefix=prefix, speed=speed or 1.0)
+        if not as_json:
+            people().print(f"[bold]driftline load[/]: {len(requests)} requests on {described}")
+        with Panel(len(requests), plane) as panel:
+            report = await exercise(
+                stack, plane, requests, panel.update, in_flight_max=in_flight, timed=speed is not None
+            )
+    if as_json:
+        print_json(report)
+    else:
+        show_report(report)
+    finish(report)
+
+
+def new_prefix() -> str:
+    """A prefix for the names of one run: ids of instances are unique for ever, so each run needs its own."""
+    return f"r{uuid.uuid4().hex[:6]}-"
+
+
+def _targets(world: World, given: Target | None) -> list[Target]:
+    """Where ports come from: what was given, if the world has it, else every label in turn."""
+    if given is None:
+        return [Target(label=label) for label in sorted(world.by_label)]
+    if given.network and given.label:
+        raise UsageError("only one of --network and --label can be given")
+    if given.network and given.network not in world.networks:
+        raise UsageError(f"--network: {given.network} is no network of the world")
+    if given.label and given.label not in world.by_label:
+        raise UsageError(f"--label: no network carries {given.label}")
+    return [given]
+
+
+def show_report(report: Report) -> None:
+    """Print what a run came to."""
+    people().print(figure_8(report.port_states))
+    pairs = f"{report.reachable_pairs_ok} of {report.reachable_pairs_checked} pairs reach each other"
+    apart = f"{report.isolated_pairs_ok} of {report.isolated_pairs_checked} pairs of different VRFs do not"
+    rows = [
+        ("requested", report.requested),
+        ("active", report.active),
+        ("refused", report.refused),
+        ("failed", report.failed),
+        ("deleted", report.deleted),
+        ("live", report.live),
+        ("addresses held", report.addresses_held),
+        ("events", report.events),
+        ("spawns per second", report.spawns_per_second),
+        ("fabric", f"{pairs}; {apart}; {report.leftovers} left over"),
+    ]
+    print_table("Run", ("what", "value"), rows)
+    show_verdict(report.verify)
+    for problem in report.problems:
+        people().print(f"[yellow]{problem}[/]")
+
+
+def finish(report: Report) -> None:
+    """Raise NotDone if anything was wrong with the run."""
+    if report.faults:
+        raise NotDone("; ".join(report.faults))

@@ -4,13 +4,13 @@ import sys
 
 import click
 
-from bus.embedded import EmbeddedError
 from bus.errors import BusError
 from driftline.cli import demo, load, ports, requests, run, schema, tail, verify
 from driftline.errors import NotDone, UsageError
 from driftline.trace import TraceError
 from driftline.world import WorldError
-from projections.postgres import DatabaseError
+from projections.errors import ProjectionError
+from workers.devices.protocol import DevicesUnavailable
 
 #: Exit codes: the person's fault, ours or the world's, and interrupted (128 + SIGINT).
 EXIT_USAGE, EXIT_FAILED, EXIT_INTERRUPTED = 2, 1, 130
@@ -26,6 +26,7 @@ for command in (
     demo.demo,
     run.up,
     run.worker,
+    run.world,
     requests.spawn,
     requests.delete,
     ports.ports,
@@ -55,7 +56,7 @@ def main() -> None:
         sys.exit(_complain(error.format_message(), EXIT_USAGE))
     except (UsageError, WorldError, TraceError) as error:
         sys.exit(_complain(str(error), EXIT_USAGE))
-    except (NotDone, BusError, DatabaseError, EmbeddedError) as error:
+    except (NotDone, BusError, ProjectionError, DevicesUnavailable) as error:
         sys.exit(_complain(str(error), EXIT_FAILED))
     except KeyboardInterrupt:
         sys.exit(_complain("interrupted", EXIT_INTERRUPTED))

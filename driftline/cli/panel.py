@@ -11,6 +11,7 @@ from rich.table import Table
 from driftline.cli.common import progress_console
 from driftline.load import Tally
 from driftline.plane import Plane
+from projections.port_states import PAIRS
 
 REFRESH_PER_SECOND = 8
 
@@ -73,7 +74,8 @@ class Panel:
     def _states(self) -> str:
         if self._plane.projector is None:
             return ""
-        counts = self._plane.projector.views.port_state_counts()
+        latest = next(reversed(self._plane.projector.views.rows("port_states").values()), None)
+        counts = {pair: getattr(latest, pair.lower(), 0) for pair in PAIRS}
         return "  ".join(f"{pair} {count}" for pair, count in counts.items() if count)
 
     def _lag(self) -> str:

@@ -1,19 +1,20 @@
-"""Commands that show state: ``ports``, ``port-states`` (Figure 8), ``timeline`` (Figure 10), ``networks``, ``reach``."""
+"""Commands that show state: ports, port-states (Figure 8), timeline (Figure 10), networks, reach."""
 
 import click
 from rich.bar import Bar
 from rich.table import Table
 
+from driftline.channel import BusChannel
 from driftline.cli.common import people, print_json, print_table, run, server_options
-from driftline.errors import NotDone, UsageError
+from driftline.errors import NotDone
 from driftline.figures import sequence, timed_steps
-from driftline.oracle import Oracle
 from driftline.plane import working_plane
 from driftline.stack import Options, open_stack
-from driftline.state import find_instance, rows
+from driftline.state import find_instance, rows, wait_projected
 from projections.port_states import PAIRS
-from projections.ports import PortRow
 from projections.spawns import SpawnRow
+from workers.devices.simulated.remote import RemoteDevices
+from workers.devices.simulated.wire import Ask
 
 _PORT_COLUMNS = ("port", "name", "host", "network", "ip", "mac", "vlan", "vni", "underlay", "overlay")
 
@@ -145,8 +146,10 @@ def reach(options: Options, source: str, target: str, as_json: bool) -> None:
 
 async def _reach(options: Options, source: str, target: str, *, as_json: bool) -> None:
     async with open_stack(options) as stack, working_plane(stack) as plane:
-        ports = [await _port_of(stack.database, name) for name in (source, target)]
-        path = await Oracle(stack, plane).trace(ports[0].port, ports[1].port)
+        await wait_projected(stack, plane, await stack.log.last_position())
+        rows_of = [await find_instance(stack.database, name) for name in (source, target)]
+        fabric = RemoteDevices(BusChannel(stack.connection))
+        (path,) = await fabric.trace([Ask(rows_of[0].port, rows_of[1].port)])
     if as_json:
         print_json(path)
     else:

@@ -1,8 +1,11 @@
 """``driftline spawn`` and ``delete``: publish one request and wait for its outcome."""
 
 import uuid
+from collections.abc import Mapping
+from typing import TypeVar
 
 import click
+import msgspec
 
 from bus.events import InstanceDeleteRequested, SpawnRequested
 from driftline.cli.common import people, print_json, run, server_options
@@ -12,6 +15,8 @@ from driftline.outcomes import Outcome
 from driftline.plane import working_plane
 from driftline.stack import Options, Stack, open_stack
 from driftline.state import find_instance, wait_projected
+
+E = TypeVar("E", SpawnRequested, InstanceDeleteRequested)
 
 
 @click.command()
@@ -46,7 +51,7 @@ def spawn(
         "host": host,
         "kind": kind,
     }
-    event = parse_event(SpawnRequested, document)
+    event = _parse(SpawnRequested, document)
     run(_request(options, event, timeout_s, as_json=as_json))
 
 
@@ -59,11 +64,20 @@ def delete(options: Options, instance: str, timeout_s: float, as_json: bool) -> 
     run(_delete(options, instance, timeout_s, as_json=as_json))
 
 
+def _parse(event_type: type[E], document: Mapping[str, object]) -> E:
+    """The event with these fields. Raises UsageError naming the field and the value that does not fit."""
+    try:
+        return msgspec.convert(document, event_type)
+    except msgspec.ValidationError as error:
+        field = str(error).rpartition("$.")[2].rstrip("`") if "$." in str(error) else "request"
+        raise UsageError(f"{field}: {document.get(field)!r} does not fit: {error}") from error
+
+
 async def _delete(options: Options, instance: str, timeout_s: float, *, as_json: bool) -> None:
     async with open_stack(options) as stack, working_plane(stack) as plane:
         await wait_projected(stack, plane, await stack.log.last_position())
         row = await find_instance(stack.database, instance)
-        event = parse_event(InstanceDeleteRequested, {"instance": row.instance})
+        event = _parse(InstanceDeleteRequested, {"instance": row.instance})
         await _publish(stack, event, timeout_s, as_json=as_json)
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 import structlog
 
-from driftline.cli.common import progress_console, run, server_options
+from driftline.cli.common import people, print_json, progress_console, run, server_options
 from driftline.discovery import Running, announced
 from driftline.errors import UsageError
 from driftline.plane import WORKERS, all_in_one, one_worker, only_fabric, only_projector
-from driftline.stack import Options, Stack, open_stack
+from driftline.stack import Options, open_stack
 from driftline.world_setup import WorldChoice, describe_world, world_options
 from workers.devices.simulated.faults import FaultPlan, parse_faults
 
@@ -61,7 +61,9 @@ async def _up(options: Options, world: WorldChoice, faults: FaultPlan) -> None:
 @click.argument("role", type=click.Choice(ROLES))
 @click.option("--host", "hosts", multiple=True, help="compute, ovs-agent: serve only this host (repeatable).")
 @click.option("--faults", default="", help="fabric: device latency and failures.")
-@click.option("--journal", type=click.Path(path_type=Path, dir_okay=False), help="fabric: keep the devices' state here.")
+@click.option(
+    "--journal", type=click.Path(path_type=Path, dir_okay=False), help="fabric: keep the devices' state here."
+)
 @server_options("info")
 def worker(
     options: Options, role: str, hosts: tuple[str, ...], faults: str, journal: Path | None, as_json: bool
@@ -72,22 +74,35 @@ def worker(
     run(_worker(options, role, hosts, faults_of(faults), journal))
 
 
-async def _worker(
-    options: Options, role: str, hosts: tuple[str, ...], faults: FaultPlan, journal: Path | None
-) -> None:
-    async with open_stack(options, needs_database=role == "projector") as stack, _plane(stack, role, hosts, faults, journal):
-        log.info("worker runs", role=role, hosts=list(hosts) or "all")
-        await _until_interrupted()
+async def _worker(options: Options, role: str, hosts: tuple[str, ...], faults: FaultPlan, journal: Path | None) -> None:
+    async with open_stack(options) as stack:
+        match role:
+            case "fabric":
+                plane = only_fabric(stack, faults, journal)
+            case "projector":
+                plane = only_projector(stack)
+            case _:
+                plane = one_worker(stack, role, hosts)
+        async with plane:
+            log.info("worker runs", role=role, hosts=list(hosts) or "all")
+            await _until_interrupted()
 
 
-def _plane(stack: Stack, role: str, hosts: tuple[str, ...], faults: FaultPlan, journal: Path | None):  # type: ignore[no-untyped-def]
-    match role:
-        case "fabric":
-            return only_fabric(stack, faults, journal)
-        case "projector":
-            return only_projector(stack)
-        case _:
-            return one_worker(stack, role, hosts)
+@click.command()
+@world_options
+@server_options()
+def world(options: Options, world: WorldChoice, as_json: bool) -> None:
+    """Describe the world to the log, where it is not there already. For workers that run as processes of their own."""
+    run(_world(options, world, as_json=as_json))
+
+
+async def _world(options: Options, choice: WorldChoice, *, as_json: bool) -> None:
+    async with open_stack(options) as stack:
+        described = await describe_world(stack, choice)
+    if as_json:
+        print_json({"world": described})
+    else:
+        people().print(described)
 
 
 async def _until_interrupted() -> None:

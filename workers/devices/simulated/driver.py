@@ -1,7 +1,7 @@
 """The modelled devices as a driver: ``workers.devices.protocol.Devices`` over a fabric, with faults and a journal."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 
 from workers.devices.simulated.fabric import Cable, Fabric
 from workers.devices.simulated.faults import Dice, Fate, FaultPlan
@@ -43,7 +43,7 @@ class SimulatedDevices:
         """From now on, effects fare as ``plan`` says."""
         self._dice = Dice(plan)
 
-    async def apply(self, effects: Sequence[AnyEffect]) -> AsyncIterator[Sequence[Outcome]]:
+    async def apply(self, effects: Sequence[AnyEffect]) -> AsyncGenerator[Sequence[Outcome], None]:
         """See ``Devices.apply``. Without latency all outcomes come in one group, before anything else can happen.
 
         An effect is performed when it falls due, so a caller that leaves early leaves the rest undone.

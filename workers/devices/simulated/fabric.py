@@ -250,17 +250,19 @@ class Fabric:
 
 
 def dump_of(states: Iterable[State]) -> dict[str, Any]:
-    """``Fabric.dump`` of what the devices hold. Epochs are left out: they say how it came to be, not what it is."""
+    """``Fabric.dump`` of what the devices hold. Epochs are left out: they say how it came to be, not what it is.
+
+    A device may come in several parts.
+    """
     hosts: dict[str, Any] = {}
     leaves: dict[str, Any] = {}
     for state in states:
         if isinstance(state, HostState):
             if state.vnics or state.flows or state.trunk:
-                hosts[state.host] = {
-                    "vnics": msgspec.to_builtins(state.vnics),
-                    "flows": msgspec.to_builtins(state.flows),
-                    "trunk": state.trunk,
-                }
+                held = hosts.setdefault(state.host, {"vnics": {}, "flows": {}, "trunk": []})
+                held["vnics"] |= msgspec.to_builtins(state.vnics)
+                held["flows"] |= msgspec.to_builtins(state.flows)
+                held["trunk"] += state.trunk
         elif state.entries:
             interfaces = leaves.setdefault(state.leaf, {})
             for interface, vlan, entry in state.entries:

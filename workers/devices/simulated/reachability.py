@@ -53,8 +53,10 @@ def trace(fabric: Fabric, src_port: str, dst_port: str = "", *, dst_ip: str = ""
     """
     if bool(dst_port) == bool(dst_ip):
         raise ValueError(f"dst_port, dst_ip: give one of them, not {dst_port!r} and {dst_ip!r}")
-    if dst_ip:
-        _number(dst_ip)
+    try:
+        _number(dst_ip or "0.0.0.0")
+    except ValueError as error:
+        raise ValueError(f"dst_ip: {error}") from error
     packet = _Packet(fabric, dst_port)
     try:
         packet.send(_source(fabric, src_port), dst_ip or _vnic_of(fabric, dst_port).vnic.ip)

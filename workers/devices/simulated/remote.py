@@ -104,7 +104,7 @@ class RemoteDevices:
         self._subject = subject
         self._timeout_s = timeout_s
 
-    async def apply(self, effects: Sequence[AnyEffect]) -> AsyncIterator[Sequence[Outcome]]:
+    async def apply(self, effects: Sequence[AnyEffect]) -> AsyncGenerator[Sequence[Outcome], None]:
         """See ``Devices.apply``. When the answers stop midway, what is missing is unknown and simply does not come."""
         answered = False
         try:

@@ -1,0 +1,11 @@
+"""The world as events: made up (``generate``) or read from a file (``load``), then held against the log (``check``).
+
+A publisher of a description does ``check(load(path), existing)`` and appends what comes back.
+"""
+
+from driftline.world.checked import check, described, world_of
+from driftline.world.errors import WorldError
+from driftline.world.file import WorldFile, load
+from driftline.world.generated import generate
+
+__all__ = ["WorldError", "WorldFile", "check", "described", "generate", "load", "world_of"]

@@ -1,0 +1,220 @@
+"""The world from a TOML file. ``examples/world.toml`` is the documented example; the structs below are its tables."""
+
+import ipaddress
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from bus.events import (
+    AnyEvent,
+    AzAdded,
+    HostAdded,
+    LeafAdded,
+    NetworkCreated,
+    RegionAdded,
+    SpineAdded,
+    SubnetCreated,
+    TenantAdded,
+    Token,
+    VpcCreated,
+)
+from bus.events.base import Vni
+from bus.events.network import Cidr
+from driftline.world.errors import WorldError, explain
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all tables: a field that is not known is an error, so that a misspelt one is noticed."""
+
+
+class Region(Entry, frozen=True):
+    """``[[region]]``: a site."""
+
+    name: Token
+
+
+class Az(Entry, frozen=True):
+    """``[[az]]``: an availability zone and its spines."""
+
+    name: Token
+    region: Token
+    spines: tuple[Token, ...] = ()
+
+
+class Leaf(Entry, frozen=True):
+    """``[[leaf]]``: ``vtep`` is its tunnel address (IPv4), ``asn`` its BGP autonomous system number."""
+
+    name: Token
+    az: Token
+    vtep: str
+    asn: int
+
+
+class LeafPair(Entry, frozen=True):
+    """``[[leaf_pair]]``: many equal hosts below one pair of leaves.
+
+    Stands for ``hosts`` hosts named ``<az>-h<first_host>`` and up, on interfaces ``Ethernet<first_interface>`` and up.
+    """
+
+    az: Token
+    leaves: tuple[Token, Token]
+    hosts: Positive
+    first_host: Positive = 1
+    first_interface: Positive = 1
+    capacity: int = 500
+
+
+class Host(Entry, frozen=True):
+    """``[[host]]``: one host, on the same interface of both leaves. ``capacity``: instances it may hold."""
+
+    name: Token
+    az: Token
+    leaves: tuple[Token, Token]
+    interface: Token
+    capacity: int = 500
+
+
+class Tenant(Entry, frozen=True):
+    """``[[tenant]]``: a company or a department."""
+
+    name: Token
+
+
+class Vpc(Entry, frozen=True):
+    """``[[vpc]]``: ``vrf`` is the VPC's own name unless given."""
+
+    name: Token
+    tenant: Token
+    cidr: Cidr
+    vrf: Token | None = None
+
+
+class Network(Entry, frozen=True):
+    """``[[network]]``: an L2 segment; ports can be asked for by any of its labels."""
+
+    name: Token
+    vpc: Token
+    vni: Vni
+    labels: tuple[Token, ...] = ()
+
+
+class Subnet(Entry, frozen=True):
+    """``[[subnet]]``: addresses of a network. ``gateway`` is the first host address unless given."""
+
+    name: Token
+    network: Token
+    cidr: Cidr
+    gateway: str | None = None
+
+
+class WorldFile(Entry, frozen=True):
+    """The whole file. Tables may come in any order."""
+
+    region: tuple[Region, ...] = ()
+    az: tuple[Az, ...] = ()
+    leaf: tuple[Leaf, ...] = ()
+    leaf_pair: tuple[LeafPair, ...] = ()
+    host: tuple[Host, ...] = ()
+    tenant: tuple[Tenant, ...] = ()
+    vpc: tuple[Vpc, ...] = ()
+    network: tuple[Network, ...] = ()
+    subnet: tuple[Subnet, ...] = ()
+
+
+def load(path: Path) -> list[AnyEvent]:
+    """The events that the TOML file at ``path`` stands for; ``check`` says whether they make sense together.
+
+    Raises WorldError, naming the file and the table, field and value, or the line.
+    """
+    document = _parse(path)
+    try:
+        file = msgspec.convert(document, WorldFile)
+    except msgspec.ValidationError as error:
+        raise WorldError(f"{path}: {explain(error, document)}") from error
+    try:
+        events = list(_events(file))
+    except WorldError as error:
+        raise WorldError(f"{path}: {error}") from error
+    if not events:
+        raise WorldError(f"{path}: the file describes nothing")
+    return events
+
+
+def _parse(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise WorldError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise WorldError(f"{path}: is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise WorldError(f"{path}: is not TOML: {error}") from error
+
+
+def _events(file: WorldFile) -> Iterator[AnyEvent]:
+    for region in file.region:
+        yield RegionAdded(region=region.name)
+    for az in file.az:
+        yield AzAdded(az=az.name, region=az.region)
+        for spine in az.spines:
+            yield SpineAdded(spine=spine, az=az.name)
+    for leaf in file.leaf:
+        yield LeafAdded(leaf=leaf.name, az=leaf.az, vtep=leaf.vtep, asn=leaf.asn)
+    for host in (*(one for pair in file.leaf_pair for one in _hosts_of(pair)), *file.host):
+        leaf_a, leaf_b = host.leaves
+        yield HostAdded(
+            host=host.name,
+            az=host.az,
+            leaf_a=leaf_a,
+            leaf_b=leaf_b,
+            interface=host.interface,
+            capacity=host.capacity,
+        )
+    yield from _tenancy(file)
+
+
+def _hosts_of(pair: LeafPair) -> Iterator[Host]:
+    for index in range(pair.hosts):
+        yield Host(
+            name=f"{pair.az}-h{pair.first_host + index}",
+            az=pair.az,
+            leaves=pair.leaves,
+            interface=f"Ethernet{pair.first_interface + index}",
+            capacity=pair.capacity,
+        )
+
+
+def _tenancy(file: WorldFile) -> Iterator[AnyEvent]:
+    for tenant in file.tenant:
+        yield TenantAdded(tenant=tenant.name)
+    for vpc in file.vpc:
+        with _naming(f"vpc {vpc.name}"):
+            yield VpcCreated(vpc=vpc.name, tenant=vpc.tenant, vrf=vpc.vrf or vpc.name, cidr=vpc.cidr)
+    for network in file.network:
+        yield NetworkCreated(network=network.name, vpc=network.vpc, vni=network.vni, labels=network.labels)
+    for subnet in file.subnet:
+        with _naming(f"subnet {subnet.name}"):
+            gateway = _first_address(subnet.cidr) if subnet.gateway is None else subnet.gateway
+            yield SubnetCreated(subnet=subnet.name, network=subnet.network, cidr=subnet.cidr, gateway=gateway)
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Whatever is wrong with an event's addresses becomes a WorldError that says whose they are."""
+    try:
+        yield
+    except ValueError as error:
+        raise WorldError(f"{name}: {error}") from error
+
+
+def _first_address(cidr: str) -> str:
+    try:
+        return str(ipaddress.IPv4Network(cidr, strict=False).network_address + 1)
+    except ValueError as error:
+        raise ValueError(f"cidr: {error}") from error

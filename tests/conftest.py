@@ -1,0 +1,43 @@
+"""Servers for the tests: a nats-server each, one PostgreSQL for all."""
+
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest_asyncio
+
+from bus.embedded import EmbeddedServer, embedded_nats, embedded_postgres_server
+from bus.jetstream import Connection, connect
+
+
+@pytest_asyncio.fixture
+async def nats_server() -> AsyncIterator[EmbeddedServer]:
+    """An empty nats-server of the test's own; it starts in well under a second."""
+    async with embedded_nats() as server:
+        yield server
+
+
+@pytest_asyncio.fixture
+async def connection(nats_server: EmbeddedServer) -> AsyncIterator[Connection]:
+    async with connect(nats_server.url) as connection:
+        yield connection
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def postgres_server() -> AsyncIterator[EmbeddedServer]:
+    async with embedded_postgres_server() as server:
+        yield server
+
+
+@pytest_asyncio.fixture
+async def postgres_dsn(postgres_server: EmbeddedServer) -> AsyncIterator[str]:
+    """An empty database of the test's own."""
+    name = f"test_{uuid4().hex}"
+    admin = await asyncpg.connect(postgres_server.url)
+    try:
+        await admin.execute(f"CREATE DATABASE {name}")
+        yield urlunsplit(urlsplit(postgres_server.url)._replace(path=f"/{name}"))
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await admin.close()

@@ -1,0 +1,94 @@
+import re
+
+import pytest
+
+from tests.workers.devices.world import RED_1, Port, flows, leaf_vlan, plug
+from workers.devices.simulated.faults import Dice, EffectFaults, Fate, FaultPlan, parse_faults
+
+A = Port("a", "h1", RED_1, 5)
+LEAF = leaf_vlan("l1", "Ethernet1", RED_1)
+
+
+def fates(count: int, seed: int = 1, **faults: float) -> list[Fate]:
+    dice = Dice(FaultPlan({"LeafVlan": EffectFaults(**faults)}, seed=seed))
+    return [dice.decide(LEAF) for _ in range(count)]
+
+
+def test_without_faults_all_is_well() -> None:
+    assert Dice(FaultPlan()).decide(LEAF) == Fate(0.0, True, "", True)
+
+
+def test_faults_of_one_class_leave_the_others_alone() -> None:
+    dice = Dice(FaultPlan({"LeafVlan": EffectFaults(latency=0.05, fail=1)}))
+
+    assert dice.decide(LEAF) == Fate(0.05, False, "l1: injected failure", True)
+    assert dice.decide(plug(A)) == Fate(0.0, True, "", True)
+
+
+def test_applied_and_reported_as_failed() -> None:
+    assert fates(1, applied_fail=1) == [Fate(0.0, True, "l1: injected failure after it was applied", True)]
+
+
+def test_timed_out_effects_are_applied_or_not() -> None:
+    drawn = fates(100, timeout=1)
+
+    assert {fate.answer for fate in drawn} == {False}
+    assert {fate.apply for fate in drawn} == {True, False}
+
+
+def test_probabilities_are_met() -> None:
+    drawn = fates(4000, fail=0.1, applied_fail=0.2, timeout=0.3)
+
+    assert sum("failure" in fate.error and not fate.apply for fate in drawn) == pytest.approx(400, rel=0.2)
+    assert sum(fate.error.endswith("applied") for fate in drawn) == pytest.approx(800, rel=0.2)
+    assert sum(not fate.answer for fate in drawn) == pytest.approx(1200, rel=0.2)
+
+
+def test_jitter_spreads_the_latency() -> None:
+    delays = [fate.delay_s for fate in fates(1000, latency=0.1, jitter=0.2)]
+
+    assert 0.08 <= min(delays) < 0.085
+    assert 0.115 < max(delays) <= 0.12
+
+
+def test_the_seed_gives_the_same_run() -> None:
+    faults = {"latency": 0.1, "jitter": 1.0, "fail": 0.3, "timeout": 0.3}
+
+    assert fates(50, seed=7, **faults) == fates(50, seed=7, **faults)
+    assert fates(50, seed=7, **faults) != fates(50, seed=8, **faults)
+
+
+def test_a_broken_device_refuses_everything() -> None:
+    dice = Dice(FaultPlan(broken={"l1": "no power"}))
+
+    assert dice.decide(LEAF) == Fate(0.0, False, "l1: no power", True)
+    assert dice.decide(flows(A)).apply
+
+
+def test_text_for_a_command_line() -> None:
+    plan = parse_faults("LeafVlan:latency=0.05,fail=0.1; PlugVnic:timeout=1;broken:az1-l2=no power", seed=3)
+
+    assert plan == FaultPlan(
+        {"LeafVlan": EffectFaults(latency=0.05, fail=0.1), "PlugVnic": EffectFaults(timeout=1)},
+        {"az1-l2": "no power"},
+        3,
+    )
+    assert parse_faults("") == FaultPlan()
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("LeafVlan", "faults: 'LeafVlan' is not CLASS:FIELD=VALUE"),
+        ("LeafVlam:fail=1", "effect class: 'LeafVlam' is none of PlugVnic, UnplugVnic, InstallFlows, RemoveFlows"),
+        ("LeafVlan:latencyy=1", "faults: LeafVlan: field 'latencyy' is none of latency, jitter, fail"),
+        ("LeafVlan:fail=often", "faults: LeafVlan: fail: 'often' is no number"),
+        ("LeafVlan:fail=1.5", "faults: LeafVlan: fail: 1.5 is out of range"),
+        ("LeafVlan:latency=-1", "faults: LeafVlan: latency: -1.0 is out of range"),
+        ("LeafVlan:latency=nan", "faults: LeafVlan: latency: nan is out of range"),
+        ("LeafVlan:fail=0.6,timeout=0.6", "faults: LeafVlan: fail, applied_fail, timeout: together more than 1"),
+    ],
+)
+def test_text_that_is_no_plan_is_an_error(text: str, error: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(error)):
+        parse_faults(text)

@@ -1,0 +1,191 @@
+"""Both ends of a remote fabric, over a channel within the process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bus.errors import LogUnavailable
+from tests.workers.devices.memory_channel import MemoryChannel
+from tests.workers.devices.virtual_time import run
+from tests.workers.devices.world import BLUE, CABLES, RED_1, Net, Port, flows, leaf_vlan, plug, wired, wiring
+from workers.devices.protocol import Devices, DevicesUnavailable
+from workers.devices.simulated.driver import Outcome, SimulatedDevices
+from workers.devices.simulated.fabric import CableHost, CableLeaf, Leftovers
+from workers.devices.simulated.faults import EffectFaults, FaultPlan
+from workers.devices.simulated.reachability import trace
+from workers.devices.simulated.remote import RemoteDevices, serve_fabric
+from workers.devices.simulated.wire import SUBJECT, Ask, Refused, decode_answer
+from workers.effects import AnyEffect
+
+A = Port("a", "h1", RED_1, 5)
+B = Port("b", "h3", RED_1, 6)
+C = Port("c", "h3", BLUE, 6)
+
+
+class Ends:
+    """A served fabric that nothing is cabled to yet, and who asks it."""
+
+    def __init__(self) -> None:
+        self.devices = SimulatedDevices()
+        self.channel = MemoryChannel()
+        self.remote = RemoteDevices(self.channel)
+
+    async def served(self) -> "Ends":
+        await serve_fabric(self.devices, self.channel)
+        await self.remote.cable(CABLES)
+        return self
+
+    async def apply(self, effects: list[AnyEffect]) -> list[list[Outcome]]:
+        devices: Devices = self.remote
+        return [list(group) async for group in devices.apply(effects)]
+
+
+@pytest.fixture
+async def ends() -> Ends:
+    return await Ends().served()
+
+
+def many(count: int) -> list[Port]:
+    return [Port(f"p{n}", "h1", Net(11, 5011, "red", f"10.0.{n // 250}"), n % 250 + 2) for n in range(count)]
+
+
+async def test_effects_and_outcomes_go_over_the_wire(ends: Ends) -> None:
+    assert await ends.apply([flows(A), *wiring(A)]) == [
+        [(0, "host h1: no device of port a on br-int"), (1, ""), (2, ""), (3, ""), (4, "")]
+    ]
+    assert ends.devices.fabric.dump() == wired(A).dump()
+
+
+async def test_thousands_of_effects_go_in_parts_and_keep_their_indices(ends: Ends) -> None:
+    effects: list[AnyEffect] = [plug(port) for port in many(4000)]
+    effects[3500] = flows(A)
+
+    outcomes = [outcome for group in await ends.apply(effects) for outcome in group]
+
+    assert sorted(outcomes) == [
+        (index, "" if index != 3500 else "host h1: no device of port a on br-int") for index in range(4000)
+    ]
+    assert ends.devices.fabric.leftovers().vnics == 3999
+
+
+def test_parts_are_under_way_at_once() -> None:
+    async def main() -> float:
+        ends = await Ends().served()
+        await ends.remote.set_faults(FaultPlan({"PlugVnic": EffectFaults(latency=0.05)}))
+        assert len(await ends.apply([plug(port) for port in many(4000)])) == 3
+        return asyncio.get_running_loop().time()
+
+    assert run(main()) == pytest.approx(0.05)
+
+
+async def test_no_effects_are_no_call(ends: Ends) -> None:
+    calls = ends.channel.calls
+
+    assert await ends.apply([]) == []
+    assert ends.channel.calls == calls
+
+
+async def test_questions_are_answered_as_at_the_fabric_itself(ends: Ends) -> None:
+    await ends.apply([effect for port in (A, B, C) for effect in wiring(port)])
+    fabric = ends.devices.fabric
+
+    assert await ends.remote.trace([Ask("a", "b"), Ask("a", "c"), Ask("b", dst_ip="10.0.1.5")]) == [
+        trace(fabric, "a", "b"),
+        trace(fabric, "a", "c"),
+        trace(fabric, "b", dst_ip="10.0.1.5"),
+    ]
+    assert await ends.remote.dump() == fabric.dump()
+    assert await ends.remote.leftovers() == fabric.leftovers() == Leftovers(3, 3, 3, 6, 6)
+
+
+async def test_a_large_fabric_is_dumped_in_parts(ends: Ends) -> None:
+    for port in many(6000):
+        ends.devices.fabric.apply(plug(port))
+        ends.devices.fabric.apply(flows(port))
+    for vlan in range(1, 4095):
+        for interface in ("Ethernet1", "Ethernet2", "Ethernet3"):
+            net = Net(vlan, vlan, "red", "10.0.1")
+            ends.devices.fabric.apply(leaf_vlan("l1", interface, net))
+
+    dumped = await ends.remote.dump()
+
+    assert dumped == ends.devices.fabric.dump()
+
+
+async def test_many_questions_go_in_parts(ends: Ends) -> None:
+    await ends.apply([*wiring(A), *wiring(B)])
+
+    paths = await ends.remote.trace([Ask("a", "b")] * 2000)
+
+    assert len(paths) == 2000
+    assert all(path.reachable for path in paths)
+
+
+async def test_a_cable_that_cannot_be_is_an_error(ends: Ends) -> None:
+    with pytest.raises(ValueError, match="host h9: no leaf l9"):
+        await ends.remote.cable([CableHost("h9", "l1", "l9", "Ethernet9")])
+
+
+async def test_leaves_are_cabled_before_hosts(ends: Ends) -> None:
+    await ends.remote.cable(
+        [CableHost("h9", "l8", "l9", "Ethernet1"), CableLeaf("l8", "10.8.8.8"), CableLeaf("l9", "10.9.9.9")]
+    )
+
+    assert "h9" in ends.devices.fabric.hosts
+
+
+async def test_a_question_that_is_none_is_an_error(ends: Ends) -> None:
+    with pytest.raises(ValueError, match="dst_ip: Expected 4 octets in 'b'"):
+        await ends.remote.trace([Ask("a", dst_ip="b")])
+
+
+async def test_a_request_that_is_none_is_refused_with_what_is_wrong(ends: Ends) -> None:
+    answers = [decode_answer(data) async for data in ends.channel.call(SUBJECT, b'{"type":"Trace"}', 1.0)]
+
+    assert answers == [Refused("request: Object missing required field `asks`")]
+
+
+async def test_nobody_serves() -> None:
+    remote = RemoteDevices(MemoryChannel(), "elsewhere")
+
+    with pytest.raises(DevicesUnavailable, match="elsewhere: nobody serves elsewhere"):
+        async for _ in remote.apply(wiring(A)):
+            pass
+    with pytest.raises(DevicesUnavailable, match="elsewhere"):
+        await remote.leftovers()
+
+
+async def test_a_lost_bus_is_devices_unavailable() -> None:
+    class LostChannel(MemoryChannel):
+        async def call(self, subject: str, data: bytes, timeout_s: float) -> AsyncIterator[bytes]:
+            raise LogUnavailable("nats://h:1: not connected")
+            yield data
+
+    with pytest.raises(DevicesUnavailable, match="not connected"):
+        async for _ in RemoteDevices(LostChannel()).apply(wiring(A)):
+            pass
+
+
+async def test_when_answers_stop_the_rest_is_unknown(ends: Ends) -> None:
+    await ends.remote.set_faults(FaultPlan({"LeafVlan": EffectFaults(latency=0.001)}))
+    ends.channel.answers = 1
+
+    assert await ends.apply(wiring(A)) == [[(0, ""), (1, "")]]
+
+
+async def test_a_question_whose_answer_is_lost_says_so(ends: Ends) -> None:
+    ends.channel.answers = 0
+
+    with pytest.raises(DevicesUnavailable, match=f"{SUBJECT}: no answer in time"):
+        await ends.remote.leftovers()
+
+
+async def test_a_caller_that_leaves_early_leaves_no_task_behind(ends: Ends) -> None:
+    await ends.remote.set_faults(FaultPlan({"LeafVlan": EffectFaults(latency=3600)}))
+    groups = ends.remote.apply(wiring(A))
+
+    assert await anext(groups) == [(0, ""), (1, "")]
+    await groups.aclose()
+
+    assert [task.get_name() for task in asyncio.all_tasks() if task.get_name() == "ask remote devices"] == []
