@@ -24,6 +24,8 @@ from bus import guard
 from bus.errors import EmbeddedError
 
 READY_S = 20.0
+#: How long a server that still stops may keep its data folder, seconds.
+LOCK_S = 5.0
 #: PostgreSQL refuses to run as root; this is whom it runs as instead.
 UNPRIVILEGED = "nobody"
 
@@ -121,6 +123,7 @@ async def embedded_nats(data_dir: Path | None = None) -> AsyncIterator[EmbeddedS
         ready="nats",
         stop_signal=signal.SIGTERM,
         timeout_s=READY_S,
+        lock_s=LOCK_S,
     )
     async with _guarded(spec) as server:
         yield server
@@ -162,6 +165,7 @@ async def embedded_postgres_server(data_dir: Path | None = None) -> AsyncIterato
         ready="postgres",
         stop_signal=signal.SIGINT,  # "fast": ends sessions, writes a checkpoint
         timeout_s=READY_S,
+        lock_s=LOCK_S,
     )
     async with _guarded(spec) as server:
         yield server

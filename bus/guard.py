@@ -24,7 +24,6 @@ from typing import TypedDict
 
 POLL_S = 0.01
 STOP_S = 10.0
-LOCK_S = 5.0
 LOG_LINES = 20
 PR_SET_PDEATHSIG = 1
 
@@ -42,6 +41,7 @@ class Spec(TypedDict):
     ready: str  # "nats" or "postgres"
     stop_signal: int
     timeout_s: float
+    lock_s: float  # how long the lock is waited for
 
 
 class GuardError(Exception):
@@ -135,7 +135,7 @@ class Guard:
     def _take_lock(self, path: str) -> None:
         # A guard of the same folder may still be stopping its server.
         self._lock_fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        deadline = time.monotonic() + LOCK_S
+        deadline = time.monotonic() + self.spec["lock_s"]
         while True:
             try:
                 fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -188,4 +188,4 @@ class Harness:
         setattr(tally, outcome.kind, getattr(tally, outcome.kind) + 1)
         tally.last_us = max(tally.last_us, outcome.time_us)
         if outcome.reason and len(tally.problems) < EXAMPLES_MAX:
-            tally.problems.append(str(outcome))
+            tally.problems.append(f"{outcome.instance} {outcome}")

@@ -31,7 +31,8 @@ class Outcome(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         named = f" ({self.field}: {self.value})" if self.field else ""
-        return f"{self.instance} {self.kind.replace('_', ' ')}: {self.reason}{named}" if self.reason else self.kind
+        why = f": {self.reason}{named}" if self.reason else ""
+        return self.kind.replace("_", " ") + why
 
 
 def outcome_of(r: Recorded) -> Outcome | None:

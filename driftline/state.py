@@ -3,22 +3,16 @@
 import asyncio
 from collections.abc import Mapping
 
-import stamina
-
 from driftline.errors import NotDone, UsageError
 from driftline.plane import Plane
 from driftline.stack import Stack
 from projections.errors import SchemaMismatch
 from projections.fold import Row
-from projections.instances import InstanceRow
+from projections.instances import ENDED, InstanceRow
 from projections.postgres import Database, Value, fetch_table, snapshot
 
 #: How often a projector that runs elsewhere is asked how far it has got, seconds.
 POLL_S = 0.05
-
-
-class _BehindError(Exception):
-    """The projections are not there yet."""
 
 
 async def rows(database: Database, table: str, where: Mapping[str, Value] | None = None) -> list[Row]:
@@ -33,14 +27,14 @@ async def rows(database: Database, table: str, where: Mapping[str, Value] | None
 
 
 async def find_instance(database: Database, name_or_id: str) -> InstanceRow:
-    """The instance with this id, or the newest with this name. Raises UsageError if there is none."""
+    """The instance with this id, or with this name: the live one, else the newest. Raises UsageError if there is none."""
     found = await rows(database, "instances", {"instance": name_or_id})
     if not found:
         found = await rows(database, "instances", {"name": name_or_id})
     instances = [row for row in found if isinstance(row, InstanceRow)]
     if not instances:
         raise UsageError(f"instance: there is none with the id or name {name_or_id}")
-    return max(instances, key=lambda row: row.requested_us)
+    return max(instances, key=lambda row: (row.state not in ENDED, row.requested_us))
 
 
 async def wait_projected(stack: Stack, plane: Plane, position: int, timeout_s: float = 60.0) -> None:
@@ -57,10 +51,8 @@ async def wait_projected(stack: Stack, plane: Plane, position: int, timeout_s: f
 
 async def _poll(stack: Stack, position: int) -> None:
     """A projector in another process: its checkpoint is all there is to see of it."""
-    async for attempt in stamina.retry_context(on=_BehindError, attempts=None, timeout=None, wait_max=POLL_S):
-        with attempt:
-            if await projected_position(stack.database) < position:
-                raise _BehindError
+    while await projected_position(stack.database) < position:
+        await asyncio.sleep(POLL_S)  # noqa: ASYNC110  # what another process has committed wakes nobody here
 
 
 async def projected_position(database: Database) -> int:

@@ -57,8 +57,8 @@ class Instances(Fold):
         self._rows: dict[Key, InstanceRow] = self.tables["instances"]
         self.by_name: dict[str, str] = {}
         self.load: dict[str, int] = {}
-        #: Requests that were refused on an aggregate which belongs to another request.
-        self.answered: set[str] = set()
+        #: (instance, correlation) of requests that were refused on an instance which belongs to another request.
+        self.answered: set[tuple[str, str]] = set()
 
     def get(self, instance: str) -> InstanceRow | None:
         """The instance, None if it was never asked for."""
@@ -127,12 +127,13 @@ class Instances(Fold):
     def _refused(self, r: Recorded, e: InstanceRefused) -> tuple[Touched, ...]:
         row = self.get(e.instance)
         if row is None or row.request != r.correlation:
-            self.answered.add(r.correlation)
+            self.answered.add((e.instance, r.correlation))
             return NOTHING
         if row.state not in SPAWNING:
             return NOTHING
         self._release(row)
         row.state, row.reason, row.ended_us = "refused", e.reason, r.time_us
+        row.delete_request = ""  # one that came between the decision and this event: there is nothing to delete
         return self._touch(row)
 
     @on(InstanceFailed)
@@ -147,6 +148,8 @@ class Instances(Fold):
     def _delete_requested(self, r: Recorded, e: InstanceDeleteRequested) -> tuple[Touched, ...]:
         row = self.get(e.instance)
         if row is None or row.delete_request or row.state in ENDED or row.cleaned:
+            return NOTHING
+        if (e.instance, r.correlation) in self.answered:
             return NOTHING
         row.delete_request = r.correlation
         return self._touch(row)
@@ -168,6 +171,8 @@ class Instances(Fold):
             return NOTHING
         self._release(row)
         row.cleaned = True
+        if row.delete_request != r.correlation:
+            row.delete_request = ""  # it came between the decision and this event: too late to be answered by it
         row.ended_us = r.time_us
         if row.state != "failed":
             row.state = "deleted"
@@ -175,8 +180,12 @@ class Instances(Fold):
 
     @on(InstanceDeleteRefused)
     def _delete_refused(self, r: Recorded, e: InstanceDeleteRefused) -> tuple[Touched, ...]:
-        self.answered.add(r.correlation)
-        return NOTHING
+        self.answered.add((e.instance, r.correlation))
+        row = self.get(e.instance)
+        if row is None or row.delete_request != r.correlation:
+            return NOTHING
+        row.delete_request = ""  # a copy of the request came after the instance and before this event
+        return self._touch(row)
 
     def _release(self, row: InstanceRow) -> None:
         if self.by_name.get(row.name) == row.instance:

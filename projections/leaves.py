@@ -5,6 +5,8 @@ leaves or reaches zero) starts a new epoch, the log position of that change; an 
 epoch it answers, so a late one can never be taken for the current state.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from bus.envelope import Recorded
@@ -59,6 +61,7 @@ class CncPort(msgspec.Struct):
     gateway: str
     registered: bool = False
     bound: bool = False
+    placed: bool = False  # it is or was bound: only then do leaf interfaces concern it
     leaving: bool = False
     reported: bool = False
 
@@ -74,17 +77,22 @@ class Leaves(Fold):
         self._entries: dict[Key, LeafInterfaceRow] = self.tables["leaf_interfaces"]
         self._cabling: dict[str, tuple[tuple[str, str], ...]] = {}
         self._users: dict[Key, set[str]] = {}
-        #: Ports that wait for an entry: newly bound ones to be carried, unbound ones to be gone.
-        self._waiting: dict[Key, set[str]] = {}
+        #: Ports that wait for an entry: newly bound ones to be carried, unbound ones to be gone or needed again.
+        self._arriving: dict[Key, set[str]] = {}
+        self._leaving: dict[Key, set[str]] = {}
 
     def entries(self, port: CncPort) -> list[LeafInterfaceRow]:
-        """The entries that ``port`` concerns and that still exist: one on each leaf of its host's pair."""
-        return [self._entries[key] for key in self._keys(port) if key in self._entries]
+        """The entries that ``port`` is or was bound through, as far as they exist: one on each leaf of its pair."""
+        return [self._entries[key] for key in self._keys(port) if key in self._entries] if port.placed else []
 
     def waiting(self, leaf: str, interface: str, vlan: int) -> list[CncPort]:
         """The ports that wait for this entry, in the order of their ids."""
-        names = sorted(self._waiting.get((leaf, interface, vlan), ()))
-        return [self.ports[name] for name in names if name in self.ports]
+        key = (leaf, interface, vlan)
+        return self._named(self._arriving.get(key, set()) | self._leaving.get(key, set()))
+
+    def leaving(self, leaf: str, interface: str, vlan: int) -> list[CncPort]:
+        """Those of the waiting ports that were unbound, in the order of their ids."""
+        return self._named(self._leaving.get((leaf, interface, vlan), ()))
 
     @on(HostAdded)
     def _host(self, r: Recorded, e: HostAdded) -> tuple[Touched, ...]:
@@ -115,23 +123,23 @@ class Leaves(Fold):
 
     @on(PortBound)
     def _bound(self, r: Recorded, e: PortBound) -> tuple[Touched, ...]:
-        port = self.ports.get(e.port)
-        if port is None or port.bound or port.leaving or e.generation != port.generation:
+        port = self._current(e)
+        if port is None or port.bound or port.leaving:
             return NOTHING
-        port.bound = True
+        port.bound = port.placed = True
         return tuple(self._use(r, port, key) for key in self._keys(port))
 
     @on(PortUnbound)
     def _unbound(self, r: Recorded, e: PortUnbound) -> tuple[Touched, ...]:
-        port = self.ports.get(e.port)
-        if port is None or port.leaving or e.generation != port.generation:
+        port = self._current(e)
+        if port is None or port.leaving:
             return NOTHING
         port.leaving = True
         if not port.bound:
             return NOTHING
         port.bound = False
         # A host described only after its port was bound has no entries for it.
-        return tuple(self._leave(r, port, key) for key in self._keys(port) if key in self._users)
+        return tuple(self._leave(r, port, key) for key in self._keys(port) if port.port in self._users.get(key, ()))
 
     @on(LeafVlanAdded)
     def _added(self, r: Recorded, e: LeafVlanAdded) -> tuple[Touched, ...]:
@@ -154,25 +162,33 @@ class Leaves(Fold):
     @on(LeafVlanFailed)
     def _failed(self, r: Recorded, e: LeafVlanFailed) -> tuple[Touched, ...]:
         entry = self._answered(e)
-        if entry is None:
+        if entry is None or entry.state == "present":
             return NOTHING
         entry.state, entry.reason = "error", e.reason
         return self._touch(e)
 
     @on(PortOverlayReported)
     def _reported(self, r: Recorded, e: PortOverlayReported) -> tuple[Touched, ...]:
-        port = self.ports.get(e.port)
-        if port is not None and e.generation == port.generation and not port.leaving:
+        port = self._current(e)
+        if port is not None and not port.leaving:
             port.reported = True
             self._stop_waiting(port)
         return NOTHING
 
     @on(PortOverlayRemoved)
     def _overlay_removed(self, r: Recorded, e: PortOverlayRemoved) -> tuple[Touched, ...]:
-        port = self.ports.pop(e.port, None)
-        if port is not None:
+        port = self._current(e)
+        if port is not None and port.leaving:
             self._stop_waiting(port)
+            del self.ports[port.port]
         return NOTHING
+
+    def _current(self, e: PortBound | PortUnbound | PortOverlayReported | PortOverlayRemoved) -> CncPort | None:
+        port = self.ports.get(e.port)
+        return port if port and (port.host, port.generation) == (e.host, e.generation) else None
+
+    def _named(self, names: Iterable[str]) -> list[CncPort]:
+        return [self.ports[name] for name in sorted(names) if name in self.ports]
 
     def _keys(self, port: CncPort) -> list[Key]:
         return [(leaf, interface, port.vlan) for leaf, interface in self._cabling.get(port.host, ())]
@@ -191,11 +207,12 @@ class Leaves(Fold):
             )
         users = self._users.setdefault(key, set())
         if not users:
-            entry.epoch, entry.state, entry.reason = r.position, "adding", ""
-            # Whoever waited for the entry to go waits no longer: it is needed again.
+            entry.epoch = r.position
+        if not users or entry.state == "error":  # a new port is a new reason to try what failed for another
+            entry.state, entry.reason = "adding", ""
         users.add(port.port)
         entry.ports = len(users)
-        self._waiting.setdefault(key, set()).add(port.port)
+        self._arriving.setdefault(key, set()).add(port.port)
         return ("leaf_interfaces", key)
 
     def _leave(self, r: Recorded, port: CncPort, key: Key) -> Touched:
@@ -205,16 +222,14 @@ class Leaves(Fold):
         entry.ports = len(users)
         if not users:
             entry.epoch, entry.state, entry.reason = r.position, "removing", ""
-        self._waiting.setdefault(key, set()).add(port.port)
+        _discard(self._arriving, key, port.port)
+        self._leaving.setdefault(key, set()).add(port.port)
         return ("leaf_interfaces", key)
 
     def _stop_waiting(self, port: CncPort) -> None:
         for key in self._keys(port):
-            names = self._waiting.get(key)
-            if names is not None:
-                names.discard(port.port)
-                if not names:
-                    del self._waiting[key]
+            _discard(self._arriving, key, port.port)
+            _discard(self._leaving, key, port.port)
 
     def _answered(self, e: LeafVlanEvent) -> LeafInterfaceRow | None:
         entry = self._entries.get((e.leaf, e.interface, e.vlan))
@@ -222,3 +237,11 @@ class Leaves(Fold):
 
     def _touch(self, e: LeafVlanEvent) -> tuple[Touched, ...]:
         return (("leaf_interfaces", (e.leaf, e.interface, e.vlan)),)
+
+
+def _discard(names_by_key: dict[Key, set[str]], key: Key, name: str) -> None:
+    names = names_by_key.get(key)
+    if names is not None:
+        names.discard(name)
+        if not names:
+            del names_by_key[key]

@@ -20,6 +20,11 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         raise TypeError(f"{type(self).__name__} names no slot")
 
     @property
+    def version(self) -> int:
+        """Which wish for the slot this is, where one input of the log may come to ask for several."""
+        raise TypeError(f"{type(self).__name__} has no version")
+
+    @property
     def withdraws(self) -> bool:
         """Whether this takes something away: then it is tried until it succeeds, or it would leave something behind."""
         return False
@@ -31,6 +36,10 @@ class PortEffect(Effect, frozen=True, kw_only=True):
     port: str
     az: str = ""
     generation: int = 1
+
+    @property
+    def version(self) -> int:
+        return self.generation
 
 
 class PlugVnic(PortEffect, frozen=True, kw_only=True):
@@ -100,6 +109,10 @@ class LeafVlan(Effect, frozen=True, kw_only=True):
     @property
     def slot(self) -> Slot:
         return (self.device, self.interface, str(self.vlan))
+
+    @property
+    def version(self) -> int:
+        return self.epoch
 
     @property
     def withdraws(self) -> bool:

@@ -91,7 +91,8 @@ class Machine:
         for decision in self.worker.decide(self.state, r):
             correlation = decision.correlation or r.correlation
             if isinstance(decision, Emit):
-                envelope = self._envelope(decision.event, r.position, r.id, correlation, now_us)
+                about = key_of(decision.event)
+                envelope = self._envelope(decision.event, about, r.position, r.id, correlation, now_us)
                 self._apply(envelope, r.position)
                 envelopes.append(envelope)
             else:
@@ -103,9 +104,12 @@ class Machine:
 
     def settle(self, planned: Planned, result: Result, now_us: int) -> list[Envelope]:
         """The outcome of an effect, as envelopes to append. They keep the position open in place of the effect."""
-        events = list(self.worker.settle(planned.effect, result))
+        # After a crash the same input may ask for a newer wish than it did at first, so the wish is part of the id:
+        # else the log would take the answer to the newer one for a copy of the answer to the older.
+        about = ":".join((*planned.effect.slot, str(planned.effect.version)))
         envelopes = [
-            self._envelope(event, planned.position, planned.cause, planned.correlation, now_us) for event in events
+            self._envelope(event, about, planned.position, planned.cause, planned.correlation, now_us)
+            for event in self.worker.settle(planned.effect, result)
         ]
         self._open[planned.position] += len(envelopes)
         self.done(planned.position)
@@ -122,11 +126,10 @@ class Machine:
     def _serves(self, r: Recorded) -> bool:
         return self._hosts is None or getattr(r.event, "host", None) in self._hosts
 
-    def _envelope(self, event: Event, position: int, cause: str, correlation: str, now_us: int) -> Envelope:
+    def _envelope(self, event: Event, about: str, position: int, cause: str, correlation: str, now_us: int) -> Envelope:
         # Worker, input position and what it says of whom: the same decision has the same id, whoever makes it again.
-        identity = f"{self.worker.name}:{position}:{name_of(type(event))}:{key_of(event)}"
         return Envelope(
-            id=identity,
+            id=f"{self.worker.name}:{position}:{name_of(type(event))}:{about}",
             event=event,  # type: ignore[arg-type]  # decide answers members of the union
             cause=cause,
             correlation=correlation,

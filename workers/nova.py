@@ -59,7 +59,7 @@ def decide(state: NovaState, r: Recorded) -> Iterable[Decision]:
 
 def _spawn(state: NovaState, r: Recorded, request: SpawnRequested) -> Iterable[Decision]:
     row = state.instances.get(request.instance)
-    if row is None or r.correlation in state.instances.answered:
+    if row is None or (request.instance, r.correlation) in state.instances.answered:
         return ()
     if row.request != r.correlation:
         return (_refuse(request, "the instance id is in use", "instance", request.instance),)
@@ -125,7 +125,11 @@ def _port_refused(state: NovaState, refusal: PortRefused) -> Iterable[Decision]:
 def _port_reported(state: NovaState, report: PortEvent) -> Iterable[Decision]:
     port = state.ports.get(report.port)
     row = state.instances.get(port.instance) if port else None
-    if port is None or row is None or row.state != "scheduled":
+    if port is None or row is None:
+        return ()
+    if row.state == "failed" and not row.terminating:  # its failure was appended, and then this process died
+        return (_terminate(row, row.request),)
+    if row.state != "scheduled":
         return ()
     if port.usable:
         return (Emit(InstanceActive(instance=row.instance, az=row.az, host=row.host, port=port.port), row.request),)
@@ -136,7 +140,7 @@ def _port_reported(state: NovaState, report: PortEvent) -> Iterable[Decision]:
 
 def _delete(state: NovaState, r: Recorded, request: InstanceDeleteRequested) -> Iterable[Decision]:
     row = state.instances.get(request.instance)
-    if r.correlation in state.instances.answered:
+    if (request.instance, r.correlation) in state.instances.answered:
         return ()
     if row is None or row.delete_request != r.correlation:
         reason = _why_not_deleted(row)
@@ -152,13 +156,13 @@ def _delete(state: NovaState, r: Recorded, request: InstanceDeleteRequested) -> 
 
 
 def _why_not_deleted(row: InstanceRow | None) -> str:
-    if row is None:
-        return "unknown instance"
-    if row.state == "refused":
+    if row is not None and row.state == "refused":
         return "the instance was refused and never existed"
-    if row.cleaned:
+    if row is not None and row.cleaned:
         return "the instance is deleted already"
-    return "the instance is being deleted already"
+    if row is not None and row.delete_request:
+        return "the instance is being deleted already"
+    return "unknown instance"  # or asked for only after this request
 
 
 def _port_deleted(state: NovaState, instance: str) -> Iterable[Decision]:

@@ -131,14 +131,14 @@ class Runner:
     def _carry_out(
         self, outputs: Iterable[tuple[Machine, Output | None]], appender: Appender, performer: Performer
     ) -> None:
-        effects: dict[str, tuple[Machine, list[Planned]]] = {}
+        effects: dict[Machine, list[Planned]] = {}
         for machine, output in outputs:
             if output is None:
                 continue
             appender.put(machine, output.position, output.envelopes)
             if output.effects:
-                effects.setdefault(machine.worker.name, (machine, []))[1].extend(output.effects)
-        for machine, planned in effects.values():
+                effects.setdefault(machine, []).extend(output.effects)
+        for machine, planned in effects.items():
             performer.submit(machine, planned)
 
     def _reached(self, machines: list[Machine], position: int) -> None:

@@ -17,6 +17,7 @@ from rich.table import Table
 from driftline.stack import Options
 
 F = TypeVar("F", bound=Callable[..., Any])
+PIPE_WIDTH = 180
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -69,7 +70,8 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
 def people() -> Console:
     """Where tables go."""
-    return Console(highlight=False)
+    # A pipe has no width; wrapped tables are no use to grep.
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
 def progress_console() -> Console:

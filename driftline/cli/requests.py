@@ -78,17 +78,17 @@ async def _delete(options: Options, instance: str, timeout_s: float, *, as_json:
         await wait_projected(stack, plane, await stack.log.last_position())
         row = await find_instance(stack.database, instance)
         event = _parse(InstanceDeleteRequested, {"instance": row.instance})
-        await _publish(stack, event, timeout_s, as_json=as_json)
+        await _publish(stack, event, instance, timeout_s, as_json=as_json)
 
 
 async def _request(options: Options, event: SpawnRequested, timeout_s: float, *, as_json: bool) -> None:
     async with open_stack(options) as stack, working_plane(stack) as plane:
-        outcome = await _publish(stack, event, timeout_s, as_json=as_json)
+        outcome = await _publish(stack, event, event.name, timeout_s, as_json=as_json)
         await wait_projected(stack, plane, outcome.position)
 
 
 async def _publish(
-    stack: Stack, event: SpawnRequested | InstanceDeleteRequested, timeout_s: float, *, as_json: bool
+    stack: Stack, event: SpawnRequested | InstanceDeleteRequested, name: str, timeout_s: float, *, as_json: bool
 ) -> Outcome:
     client = Client(stack.log, actor="cli")
     published = await client.publish(event)
@@ -96,13 +96,13 @@ async def _publish(
         outcome = await client.outcome(published, timeout_s)
     except TimeoutError as error:
         raise NotDone(
-            f"instance {event.instance}: no outcome within {timeout_s:g} s; the request is on the log at position "
+            f"{name}: no outcome within {timeout_s:g} s; the request is on the log at position "
             f"{published.position} and may still be done (do all workers run?)"
         ) from error
     if outcome.kind not in ("active", "deleted"):
-        raise NotDone(str(outcome))
+        raise NotDone(f"{name} {outcome}")
     if as_json:
         print_json(outcome)
     else:
-        people().print(f"[green]{outcome.instance}[/] is {outcome.kind}")
+        people().print(f"[green]{name}[/] ({outcome.instance}) is {outcome.kind}")
     return outcome

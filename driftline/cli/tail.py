@@ -60,7 +60,9 @@ def _show(r: Recorded, *, as_json: bool) -> None:
     tag, fields = tag_of(type(r.event)), msgspec.structs.asdict(r.event)
     time = datetime.fromtimestamp(r.time_us / 1e6, UTC).strftime("%H:%M:%S.%f")
     text = " ".join(f"{name}={value}" for name, value in fields.items() if value not in (None, "", 0))
-    people().print(f"{r.position:>8} {time} {r.actor:<9} {tag.rpartition('.')[0]:<26} {text}", markup=False)
+    people().print(
+        f"{r.position:>8} {time} {r.actor:<9} {tag.rpartition('.')[0]:<26} {text}", markup=False, soft_wrap=True
+    )
 
 
 def _document(r: Recorded) -> dict[str, Any]:

@@ -228,7 +228,7 @@ async def test_quarantine(tmp_path: Path) -> None:
         Rejected(position=n, subject="dl.x", reason="no JSON", data=b"\xff\x00", malformed=True, time_us=n)
         for n in (7, 3)
     ]
-    for _ in range(2):  # a new server has forgotten the message ids
+    for _ in range(2):
         async with embedded_nats(tmp_path) as server, connect(server.url) as connection:
             quarantine = JetStreamQuarantine(connection)
             await quarantine.put(rejects)

@@ -53,7 +53,7 @@ class Binding:
 
     def __init__(self, allocated: PortAllocated) -> None:
         self.allocated = allocated
-        self.bound = False
+        self.bound = self.unbound = False
         self.underlay = self.overlay = "DOWN"
         self.withdrawn = False
 
@@ -66,9 +66,9 @@ class Binding:
         """Note what ``e`` says of this claim."""
         match e:
             case PortBound():
-                self.bound = not self.withdrawn
+                self.bound = not self.unbound
             case PortUnbound():
-                self.bound, self.withdrawn = False, True
+                self.bound, self.unbound = False, True
             case PortUnderlayReported():
                 self.underlay = e.status
             case PortPlugFailed():

@@ -1,0 +1,68 @@
+"""Hypothesis strategies: any event, any envelope."""
+
+import msgspec
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from bus.envelope import Envelope
+from bus.events import EVENT_TYPES, Event, SubnetCreated, VpcCreated
+
+_TOKENS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,20}", fullmatch=True)
+_CIDRS = st.sampled_from(["10.0.0.0/24", "172.16.0.0/12", "192.168.7.0/30"])
+
+
+def _values(kind: msgspec.inspect.Type) -> SearchStrategy[object]:
+    match kind:
+        case msgspec.inspect.Metadata(type=inner):
+            return _values(inner)
+        case msgspec.inspect.StrType(pattern=None):
+            return st.text(max_size=20)
+        case msgspec.inspect.StrType(pattern=str(pattern)) if "/" in pattern:
+            return _CIDRS
+        case msgspec.inspect.StrType():
+            return _TOKENS
+        case msgspec.inspect.IntType(ge=low, le=high):
+            return st.integers(-(2**53) if low is None else low, 2**53 if high is None else high)
+        case msgspec.inspect.LiteralType(values=values):
+            return st.sampled_from(values)
+        case msgspec.inspect.NoneType():
+            return st.none()
+        case msgspec.inspect.UnionType(types=types):
+            return st.one_of([_values(one) for one in types])
+        case msgspec.inspect.VarTupleType(item_type=item):
+            return st.lists(_values(item), max_size=3).map(tuple)
+    raise NotImplementedError(f"a strategy for {kind}")
+
+
+def _events_of(event_type: type[Event]) -> SearchStrategy[Event]:
+    if event_type is SubnetCreated:  # the gateway must lie within the subnet
+        return st.builds(
+            SubnetCreated, subnet=_TOKENS, network=_TOKENS, cidr=st.just("10.0.0.0/24"), gateway=st.just("10.0.0.1")
+        )
+    if event_type is VpcCreated:
+        return st.builds(VpcCreated, vpc=_TOKENS, tenant=_TOKENS, vrf=_TOKENS, cidr=_CIDRS)
+    info = msgspec.inspect.type_info(event_type)
+    assert isinstance(info, msgspec.inspect.StructType)
+    return st.builds(event_type, **{field.name: _values(field.type) for field in info.fields})
+
+
+_EVENTS = st.one_of([_events_of(event_type) for event_type in EVENT_TYPES])
+
+
+def events() -> SearchStrategy[Event]:
+    """Any event of any type."""
+    return _EVENTS
+
+
+def envelopes() -> SearchStrategy[Envelope]:
+    """Any envelope around any event."""
+    texts = st.text(max_size=30)
+    return st.builds(
+        Envelope,
+        id=st.text(min_size=1, max_size=256),
+        event=events(),
+        cause=texts,
+        correlation=texts,
+        actor=texts,
+        time_us=st.integers(0, 2**53),
+    )

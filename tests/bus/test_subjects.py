@@ -1,0 +1,98 @@
+"""Subjects: where events go, and what filters and permissions select."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bus.events import EVENT_TYPES, Event, HostAdded, InstanceScheduled, PortAllocated, SpawnRequested, tag_of
+from bus.subjects import (
+    ALL,
+    ROLES,
+    az_filter,
+    history_filter,
+    host_filter,
+    key_of,
+    matches,
+    name_of,
+    once_filter,
+    publish_permissions,
+    publisher_of,
+    subject_of,
+)
+from tests.bus.given import active, plugged
+from tests.bus.strategies import events
+
+TOKENS = st.sampled_from(["a", "b", "c"])
+
+
+def as_regex(pattern: str) -> str:
+    """Another statement of what a NATS filter means."""
+    words = {"*": r"[^.]+", ">": r".+"}
+    return r"\.".join(words.get(word, re.escape(word)) for word in pattern.split("."))
+
+
+@given(
+    st.lists(st.one_of(TOKENS, st.just("*")), min_size=1, max_size=5),
+    st.booleans(),
+    st.lists(TOKENS, min_size=1, max_size=5),
+)
+def test_matches_is_what_nats_means(pattern: list[str], is_open: bool, subject: list[str]) -> None:
+    text = ".".join([*pattern, ">"] if is_open else pattern)
+    assert matches(text, ".".join(subject)) == (re.fullmatch(as_regex(text), ".".join(subject)) is not None)
+
+
+@given(events())
+def test_every_event_has_one_subject_that_its_filters_select(event: Event) -> None:
+    subject = subject_of(event)
+    prefix, aggregate, key, _az, _host, name = subject.split(".")
+    assert (prefix, key, f"{aggregate}.{name}") == ("dl", key_of(event), name_of(type(event)))
+    assert matches(ALL, subject)
+    assert matches(history_filter(aggregate, key), subject)
+    assert matches(once_filter(event), subject)
+
+
+@given(events())
+def test_exactly_one_role_may_publish_it(event: Event) -> None:
+    may = [role for role in ROLES if any(matches(one, subject_of(event)) for one in publish_permissions(role))]
+    assert may == [publisher_of(type(event))]
+
+
+@given(events(), events())
+def test_once_filters_keep_aggregates_and_types_apart(one: Event, other: Event) -> None:
+    same = (type(one), key_of(one)) == (type(other), key_of(other))
+    assert matches(once_filter(one), subject_of(other)) == same
+
+
+def test_tags_are_versioned_and_unique() -> None:
+    tags = [tag_of(event_type) for event_type in EVENT_TYPES]
+    assert len(set(tags)) == len(tags)
+    assert all(re.fullmatch(r"[a-z]+\.[a-z_]+\.v\d+", tag) for tag in tags)
+
+
+def test_routing() -> None:
+    subject = subject_of(plugged(7, "h42").event)
+    assert subject == "dl.port.i7-0.az1.h42.plugged"
+    assert matches(host_filter("h42"), subject)
+    assert not matches(host_filter("h4"), subject)
+    assert matches(az_filter("az1"), subject)
+    assert once_filter(active(1).event) == "dl.instance.i1.*.*.active"
+
+
+def test_a_request_concerns_no_host_yet() -> None:
+    request = SpawnRequested(instance="i1", name="web", az="az1", host="h1", network="n1")
+    assert subject_of(request) == "dl.instance.i1.az1._.spawn_requested"
+    scheduled = InstanceScheduled(instance="i1", name="web", az="az1", host="h1")
+    assert subject_of(scheduled) == "dl.instance.i1.az1.h1.scheduled"
+    host = HostAdded(host="h1", az="az1", leaf_a="l1", leaf_b="l2", interface="e1")
+    assert subject_of(host) == "dl.host.h1.az1._.added"
+
+
+def test_an_agent_speaks_for_its_own_host_only() -> None:
+    (reported, _removed) = publish_permissions("ovs-agent", "h42")
+    assert matches(reported, "dl.port.i1-0.az1.h42.underlay_reported")
+    assert not matches(reported, "dl.port.i1-0.az1.h43.underlay_reported")
+    assert publisher_of(PortAllocated) == "ipam"
+    with pytest.raises(KeyError):
+        publish_permissions("nobody")
