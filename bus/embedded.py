@@ -63,8 +63,12 @@ class EmbeddedServer:
         """SIGKILL the server, as a crash would; its files stay."""
         await self._ask("kill")
 
+    async def end(self) -> None:
+        """Have the server end in its own way, e.g. for an upgrade; its files stay."""
+        await self._ask("end")
+
     async def start(self) -> None:
-        """Start a killed server again: same port, same files. Raises EmbeddedError."""
+        """Start an ended server again: same port, same files. Raises EmbeddedError."""
         await self._ask("start")
 
     async def restart(self) -> None:
@@ -111,7 +115,7 @@ async def embedded_nats(data_dir: Path | None = None) -> AsyncIterator[EmbeddedS
 
     Raises EmbeddedError.
     """
-    store = "{tmp}/jetstream" if data_dir is None else os.path.abspath(data_dir)
+    store = "{tmp}/jetstream" if data_dir is None else _absolute(data_dir)
     spec = guard.Spec(
         command=[str(_nats_server()), "-c", "{tmp}/nats.conf"],
         prepare=[],
@@ -137,7 +141,7 @@ async def embedded_postgres_server(data_dir: Path | None = None) -> AsyncIterato
     Raises EmbeddedError.
     """
     binaries = _postgres_binaries()
-    data = "{tmp}/data" if data_dir is None else os.path.abspath(data_dir)
+    data = "{tmp}/data" if data_dir is None else _absolute(data_dir)
     uid, gid = _postgres_user()
     if uid >= 0:
         _let_through([binaries] if data_dir is None else [binaries, Path(data).parent])
@@ -186,6 +190,10 @@ async def _guarded(spec: guard.Spec) -> AsyncIterator[EmbeddedServer]:
         yield server
     finally:
         await server.stop()
+
+
+def _absolute(folder: Path) -> str:
+    return str(folder.absolute())
 
 
 def _dsn(socket_folder: str) -> str:

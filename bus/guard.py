@@ -2,8 +2,8 @@
 
 The parent's end of our stdin closes however the parent dies, SIGKILL included; that end of file is the signal to stop.
 Conversation, a line each way: we write ``{"tmp", "pid", "url"}`` (JSON) once the server is ready; the parent may write
-``kill`` (SIGKILL to the server, for tests) and ``start`` (the same server again on the same port), answered like the
-first time. Standard library only, so that it starts in milliseconds.
+``kill`` (SIGKILL to the server, for tests) or ``end``, each answered ``{}``, and then ``start`` (the same server again on
+the same port), answered like the first time. Standard library only, so that it starts in milliseconds.
 """
 
 import contextlib
@@ -91,14 +91,20 @@ class Guard:
             self.server.wait()
             self.server = None
 
-    def stop(self) -> None:
-        """Stop the server, the hard way if it does not listen, and remove the temporary folder."""
+    def end(self) -> None:
+        """End the server, the hard way if it does not listen."""
         if self.server is not None and self.server.poll() is None:
             self.server.send_signal(self.spec["stop_signal"])
             try:
                 self.server.wait(STOP_S)
             except subprocess.TimeoutExpired:
-                self.kill()
+                self.server.kill()
+                self.server.wait()
+        self.server = None
+
+    def stop(self) -> None:
+        """End the server, remove the temporary folder and give back the lock."""
+        self.end()
         shutil.rmtree(self.tmp, ignore_errors=True)
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
@@ -215,12 +221,15 @@ def _serve(guard: Guard, wakeup: int) -> None:
                 return
             if line == b"kill\n":
                 guard.kill()
-                _tell_killed()
+                _tell_done()
+            elif line == b"end\n":
+                guard.end()
+                _tell_done()
             elif line == b"start\n":
                 _tell(guard, guard.start())
 
 
-def _tell_killed() -> None:
+def _tell_done() -> None:
     sys.stdout.write("{}\n")
     sys.stdout.flush()
 

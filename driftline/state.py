@@ -27,7 +27,7 @@ async def rows(database: Database, table: str, where: Mapping[str, Value] | None
 
 
 async def find_instance(database: Database, name_or_id: str) -> InstanceRow:
-    """The instance with this id, or with this name: the live one, else the newest. Raises UsageError if there is none."""
+    """The instance with this id or name: the live one, else the newest. Raises UsageError if there is none."""
     found = await rows(database, "instances", {"instance": name_or_id})
     if not found:
         found = await rows(database, "instances", {"name": name_or_id})
@@ -51,8 +51,8 @@ async def wait_projected(stack: Stack, plane: Plane, position: int, timeout_s: f
 
 async def _poll(stack: Stack, position: int) -> None:
     """A projector in another process: its checkpoint is all there is to see of it."""
-    while await projected_position(stack.database) < position:
-        await asyncio.sleep(POLL_S)  # noqa: ASYNC110  # what another process has committed wakes nobody here
+    while await projected_position(stack.database) < position:  # noqa: ASYNC110  # see above
+        await asyncio.sleep(POLL_S)  # what another process has committed wakes nobody here
 
 
 async def projected_position(database: Database) -> int:

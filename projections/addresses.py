@@ -56,42 +56,34 @@ class Pool:
         self.row = row
         self.prefix_length = net.prefixlen
         self.gateway = gateway
-        self._gateway = int(ipaddress.IPv4Address(gateway))
         self._next = int(net.network_address) + 1
         self._end = int(net.broadcast_address)
         self._given_back: deque[str] = deque()
-        self._skip: set[str] = set()
+        self._taken = {gateway}
+        self._pass_over()
 
     def peek(self) -> str | None:
         """The address that would be given out next, None when the pool is empty. Gives nothing out."""
-        while self._given_back and self._given_back[0] in self._skip:
-            self._skip.discard(self._given_back.popleft())
-        address = self._fresh()
-        if address is not None:
-            return address
+        if self._next < self._end:
+            return dotted(self._next)
         return self._given_back[0] if self._given_back else None
 
     def take(self, ip: str) -> None:
-        """Note that ``ip`` is given out."""
-        if ip == self._fresh():
-            self._next += 1
-        elif self._given_back and self._given_back[0] == ip:
-            self._given_back.popleft()
-        else:
-            self._skip.add(ip)  # out of turn: passed over when its turn comes
+        """Note that ``ip`` is given out, in turn or not."""
+        self._taken.add(ip)
+        self._pass_over()
 
     def give_back(self, ip: str) -> None:
         """Note that ``ip`` is free again; it is given out after all others, so that late packets find nobody."""
+        self._taken.discard(ip)
         self._given_back.append(ip)
 
-    def _fresh(self) -> str | None:
-        while self._next < self._end:
-            ip = dotted(self._next)
-            if self._next != self._gateway and ip not in self._skip:
-                return ip
-            self._skip.discard(ip)
+    def _pass_over(self) -> None:
+        """Move on to what is free. Whatever is passed over here comes back by ``give_back``."""
+        while self._next < self._end and dotted(self._next) in self._taken:
             self._next += 1
-        return None
+        while self._given_back and self._given_back[0] in self._taken:
+            self._given_back.popleft()
 
 
 class Addresses(Fold):

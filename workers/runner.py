@@ -1,6 +1,7 @@
 """Runs workers over a log: follow → fold → decide → append and perform → checkpoint. Any number of them in a process."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from bus.envelope import Recorded, now_us
 from bus.errors import Conflict, LogUnavailable
 from bus.events import EVENT_TYPES
 from bus.log import Checkpoints, Log
+from bus.subjects import key_of, name_of
 from workers.appender import Appender
 from workers.devices.protocol import Devices
 from workers.machine import Machine, Output, Planned
@@ -135,6 +137,8 @@ class Runner:
         for machine, output in outputs:
             if output is None:
                 continue
+            if log.is_enabled_for(logging.DEBUG):
+                _tell(machine, output)
             appender.put(machine, output.position, output.envelopes)
             if output.effects:
                 effects.setdefault(machine, []).extend(output.effects)
@@ -154,6 +158,16 @@ class Runner:
                 if machine.checkpoint != saved.get(role.checkpoint_name):
                     saved[role.checkpoint_name] = machine.checkpoint
                     await self._checkpoints.save(role.checkpoint_name, machine.checkpoint)
+
+
+def _tell(machine: Machine, output: Output) -> None:
+    """One line for each thing that was decided, under the story that it belongs to."""
+    for envelope in output.envelopes:
+        story = log.bind(correlation=envelope.correlation, worker=machine.worker.name)
+        story.debug(name_of(type(envelope.event)), key=key_of(envelope.event), cause=envelope.cause)
+    for planned in output.effects:
+        story = log.bind(correlation=planned.correlation, worker=machine.worker.name)
+        story.debug(type(planned.effect).__name__, slot=planned.effect.slot, cause=planned.cause)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -8,10 +8,8 @@ from bus.events import InstanceActive, PortPlugged
 from bus.log import Batch, Log
 
 
-class TestedLog(Log, Protocol):
+class OpenLog(Log, Protocol):
     """A log that also takes what is no event."""
-
-    __test__ = False
 
     async def append_raw(self, subject: str, data: bytes, stored_us: int = 0) -> int: ...
 

@@ -15,23 +15,30 @@ def _values(kind: msgspec.inspect.Type) -> SearchStrategy[object]:
     match kind:
         case msgspec.inspect.Metadata(type=inner):
             return _values(inner)
-        case msgspec.inspect.StrType(pattern=None):
-            return st.text(max_size=20)
-        case msgspec.inspect.StrType(pattern=str(pattern)) if "/" in pattern:
-            return _CIDRS
-        case msgspec.inspect.StrType():
-            return _TOKENS
+        case msgspec.inspect.UnionType(types=types):
+            return st.one_of([_values(one) for one in types])
+        case msgspec.inspect.VarTupleType(item_type=item):
+            return st.lists(_values(item), max_size=3).map(tuple)
+        case msgspec.inspect.StrType(pattern=pattern):
+            return _texts(pattern)
+    return _scalars(kind)
+
+
+def _scalars(kind: msgspec.inspect.Type) -> SearchStrategy[object]:
+    match kind:
         case msgspec.inspect.IntType(ge=low, le=high):
             return st.integers(-(2**53) if low is None else low, 2**53 if high is None else high)
         case msgspec.inspect.LiteralType(values=values):
             return st.sampled_from(values)
         case msgspec.inspect.NoneType():
             return st.none()
-        case msgspec.inspect.UnionType(types=types):
-            return st.one_of([_values(one) for one in types])
-        case msgspec.inspect.VarTupleType(item_type=item):
-            return st.lists(_values(item), max_size=3).map(tuple)
     raise NotImplementedError(f"a strategy for {kind}")
+
+
+def _texts(pattern: str | None) -> SearchStrategy[object]:
+    if pattern is None:
+        return st.text(max_size=20)
+    return _CIDRS if "/" in pattern else _TOKENS
 
 
 def _events_of(event_type: type[Event]) -> SearchStrategy[Event]:

@@ -14,14 +14,14 @@ from bus.jetstream import JetStreamLog, connect
 from bus.log import Appended
 from bus.memory import MemoryLog
 from bus.subjects import history_filter, host_filter, subject_of
-from tests.bus.given import TestedLog, active, gather, plugged
+from tests.bus.given import OpenLog, active, gather, plugged
 
 #: Below and above the size from which JetStream is given an atomic batch.
 SIZES = [3, 11, 12, 40]
 
 
 @pytest_asyncio.fixture(params=["memory", "jetstream"])
-async def log(request: pytest.FixtureRequest) -> AsyncIterator[TestedLog]:
+async def log(request: pytest.FixtureRequest) -> AsyncIterator[OpenLog]:
     if request.param == "memory":
         yield MemoryLog()
         return
@@ -29,11 +29,11 @@ async def log(request: pytest.FixtureRequest) -> AsyncIterator[TestedLog]:
         yield JetStreamLog(connection)
 
 
-async def positions_of(log: TestedLog) -> dict[str, int]:
+async def positions_of(log: OpenLog) -> dict[str, int]:
     return {r.id: r.position for r in await gather(log.read(0, await log.last_position()))}
 
 
-async def test_an_empty_log(log: TestedLog) -> None:
+async def test_an_empty_log(log: OpenLog) -> None:
     assert await log.last_position() == 0
     assert await gather(log.read(0, 0)) == []
     assert await gather(log.read(0, 10)) == []
@@ -42,7 +42,7 @@ async def test_an_empty_log(log: TestedLog) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_append_keeps_the_order(log: TestedLog, size: int) -> None:
+async def test_append_keeps_the_order(log: OpenLog, size: int) -> None:
     first = await log.append([plugged(n) for n in range(size)])
     second = await log.append([active(n) for n in range(size)])
 
@@ -57,7 +57,7 @@ async def test_append_keeps_the_order(log: TestedLog, size: int) -> None:
 
 @pytest.mark.parametrize("make", [plugged, active])
 @pytest.mark.parametrize("size", SIZES)
-async def test_appending_again_adds_nothing(log: TestedLog, size: int, make: type) -> None:
+async def test_appending_again_adds_nothing(log: OpenLog, size: int, make: type) -> None:
     envelopes = [make(n) for n in range(size)]
     stored = await log.append(envelopes)
 
@@ -69,7 +69,7 @@ async def test_appending_again_adds_nothing(log: TestedLog, size: int, make: typ
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_the_same_envelope_twice_in_one_append(log: TestedLog, size: int) -> None:
+async def test_the_same_envelope_twice_in_one_append(log: OpenLog, size: int) -> None:
     appended = await log.append([*(plugged(n) for n in range(size)), plugged(0), active(0), active(0)])
 
     assert appended[size] == Appended(1, True)
@@ -79,7 +79,7 @@ async def test_the_same_envelope_twice_in_one_append(log: TestedLog, size: int) 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("host", ["h1", "h2"])
-async def test_once_means_once_whatever_the_host(log: TestedLog, size: int, host: str) -> None:
+async def test_once_means_once_whatever_the_host(log: OpenLog, size: int, host: str) -> None:
     await log.append([active(0)])
     before, after = [plugged(n) for n in range(size - 1)], [plugged(n) for n in range(100, 100 + size)]
 
@@ -93,14 +93,14 @@ async def test_once_means_once_whatever_the_host(log: TestedLog, size: int, host
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("host", ["h1", "h2"])
-async def test_once_holds_within_one_append(log: TestedLog, size: int, host: str) -> None:
+async def test_once_holds_within_one_append(log: OpenLog, size: int, host: str) -> None:
     with pytest.raises(Conflict):
         await log.append([*(active(n) for n in range(size)), active(1, host, id="second")])
 
     assert "second" not in await positions_of(log)
 
 
-async def test_only_one_of_many_racing_writers_gets_it(log: TestedLog) -> None:
+async def test_only_one_of_many_racing_writers_gets_it(log: OpenLog) -> None:
     async def attempt(writer: int) -> int:
         try:
             await log.append([active(n, f"h{writer}", id=f"{writer}:{n}") for n in range(20)])
@@ -117,7 +117,7 @@ async def test_only_one_of_many_racing_writers_gets_it(log: TestedLog) -> None:
 
 
 @pytest.mark.parametrize(("after", "until"), [(0, 10), (3, 7), (9, 10), (0, 99), (10, 10), (7, 3)])
-async def test_read_a_range(log: TestedLog, after: int, until: int) -> None:
+async def test_read_a_range(log: OpenLog, after: int, until: int) -> None:
     await log.append([plugged(n) for n in range(10)])
 
     records = await gather(log.read(after, until))
@@ -125,7 +125,7 @@ async def test_read_a_range(log: TestedLog, after: int, until: int) -> None:
     assert [r.position for r in records] == list(range(after + 1, min(until, 10) + 1))
 
 
-async def test_read_stops_before_what_came_later(log: TestedLog) -> None:
+async def test_read_stops_before_what_came_later(log: OpenLog) -> None:
     await log.append([plugged(n) for n in range(30)])
 
     batches = [batch async for batch in log.read(0, 20)]
@@ -134,7 +134,7 @@ async def test_read_stops_before_what_came_later(log: TestedLog) -> None:
     assert sum(len(batch.records) for batch in batches) == 20
 
 
-async def test_filtered_read(log: TestedLog) -> None:
+async def test_filtered_read(log: OpenLog) -> None:
     await log.append([plugged(n, f"h{n % 3}") for n in range(30)])
 
     assert [r.position for r in await gather(log.read(0, 30, host_filter("h1")))] == list(range(2, 31, 3))
@@ -143,7 +143,7 @@ async def test_filtered_read(log: TestedLog) -> None:
 
 
 @pytest.mark.parametrize("subject", [history_filter("port", "nobody"), history_filter("port", "i4-0")])
-async def test_a_filtered_read_covers_its_range_though_little_matches(log: TestedLog, subject: str) -> None:
+async def test_a_filtered_read_covers_its_range_though_little_matches(log: OpenLog, subject: str) -> None:
     await log.append([plugged(n) for n in range(30)])
 
     batches = [batch async for batch in log.read(0, 20, subject)]
@@ -151,7 +151,7 @@ async def test_a_filtered_read_covers_its_range_though_little_matches(log: Teste
     assert batches[-1].last == 20
 
 
-async def test_follow_sees_what_comes_later(log: TestedLog) -> None:
+async def test_follow_sees_what_comes_later(log: OpenLog) -> None:
     await log.append([plugged(0), plugged(1)])
     async with aclosing(log.follow(1)) as batches:  # type: ignore[type-var]
         assert [r.id for r in (await anext(batches)).records] == ["plugged:1"]
@@ -160,7 +160,7 @@ async def test_follow_sees_what_comes_later(log: TestedLog) -> None:
             assert [r.id for r in (await anext(batches)).records] == [f"plugged:{n}"]
 
 
-async def test_follow_with_a_filter(log: TestedLog) -> None:
+async def test_follow_with_a_filter(log: OpenLog) -> None:
     async with asyncio.TaskGroup() as tasks:
         followed = tasks.create_task(gather(log.follow(0, host_filter("h2")), 4))
         await log.append([plugged(n, f"h{n % 3}") for n in range(12)])
@@ -168,7 +168,7 @@ async def test_follow_with_a_filter(log: TestedLog) -> None:
     assert [r.position for r in followed.result()] == [3, 6, 9, 12]
 
 
-async def test_concurrent_appenders(log: TestedLog) -> None:
+async def test_concurrent_appenders(log: OpenLog) -> None:
     async def write(writer: int) -> list[Appended]:
         size = 5 if writer % 2 else 50
         appended = []
@@ -188,7 +188,7 @@ async def test_concurrent_appenders(log: TestedLog) -> None:
         assert not any(a.duplicate for a in results)
 
 
-async def test_what_is_no_event_is_rejected_and_holds_up_nothing(log: TestedLog) -> None:
+async def test_what_is_no_event_is_rejected_and_holds_up_nothing(log: OpenLog) -> None:
     good = plugged(1)
     elsewhere = subject_of(plugged(1, "h2").event)
     await log.append([plugged(0)])
@@ -209,7 +209,7 @@ async def test_what_is_no_event_is_rejected_and_holds_up_nothing(log: TestedLog)
     assert "$.event.port" in rejects[3].reason
 
 
-async def test_five_thousand(log: TestedLog) -> None:
+async def test_five_thousand(log: OpenLog) -> None:
     async with asyncio.TaskGroup() as tasks:
         followed = tasks.create_task(gather(log.follow(0), 5000))
         appended = await log.append([plugged(n) if n % 2 else active(n) for n in range(5000)])

@@ -27,7 +27,7 @@ TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
 PARSED = {"cidr": st.just("10.1.0.0/16"), "gateway": st.just("10.1.0.1")}
 
 
-def values(of: msgspec.inspect.Type) -> st.SearchStrategy[Any]:
+def values(of: msgspec.inspect.Type) -> st.SearchStrategy[Any]:  # noqa: PLR0911  # one for each kind of type
     """Values of a field's type, made from the type alone."""
     match of:
         case msgspec.inspect.Metadata(type=inner):

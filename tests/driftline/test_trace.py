@@ -87,7 +87,7 @@ def test_a_trace_that_is_wrong_is_named_with_its_line(tmp_path: Path, text: str,
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match=r"nothing\.csv: cannot be read: No such file or directory$"):
         read_trace(tmp_path / "nothing.csv")
-    with pytest.raises(TraceError, match="cannot be read: Is a directory$"):
+    with pytest.raises(TraceError, match=r"cannot be read: Is a directory$"):
         read_trace(tmp_path)
     latin = tmp_path / "latin.csv"
     latin.write_bytes(HEADER.encode() + b"\xe9,1,2\n")
@@ -165,7 +165,7 @@ def test_a_row_with_a_host_is_pinned_to_it_in_its_az() -> None:
     assert isinstance(request.event, SpawnRequested)
     assert (request.event.host, request.event.az) == ("h7", "az2")
     for hosts in (None, {"h8": "az2"}):
-        with pytest.raises(TraceError, match="^line 2: host: h7 is no host of the world$"):
+        with pytest.raises(TraceError, match=r"^line 2: host: h7 is no host of the world$"):
             plan([pinned], ["az1"], host_azs=hosts)
 
 

@@ -1,10 +1,8 @@
 """The description of the world: what is made up is sound, what is read is what was written, and mistakes are named."""
 
 import ipaddress
-import tomllib
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -24,12 +22,13 @@ from bus.events import (
     TenantAdded,
     VpcCreated,
 )
-from driftline.world import WorldError, check, described, generate, load, world_of
-
-EXAMPLE = Path(__file__).parents[2] / "examples" / "world.toml"
+from driftline.world import WorldError, check, described, generate, world_of
 
 
-def of_type[E](events: list[AnyEvent], event_type: type[E]) -> list[E]:
+E = TypeVar("E")
+
+
+def of_type(events: list[AnyEvent], event_type: type[E]) -> list[E]:
     return [event for event in events if isinstance(event, event_type)]
 
 
@@ -237,7 +236,7 @@ def test_a_mistake_is_named_with_its_field_and_value(
 def test_subnets_of_two_vpcs_in_one_vrf_may_not_overlap() -> None:
     second = VpcCreated(vpc="second", tenant="acme", vrf="prod", cidr="10.0.0.0/16")
     network = NetworkCreated(network="n2", vpc="second", vni=101)
-    with pytest.raises(WorldError, match="^subnet s2: cidr: 10.0.0.0/25 overlaps with subnet s1 in VRF prod$"):
+    with pytest.raises(WorldError, match=r"^subnet s2: cidr: 10.0.0.0/25 overlaps with subnet s1 in VRF prod$"):
         check([*small(), second, network, subnet("s2", "10.0.0.0/25", "n2")])
 
 
@@ -272,16 +271,14 @@ def test_events_may_come_in_any_order_and_leave_in_one_that_can_be_appended(even
 def test_the_same_facts_again_are_left_out() -> None:
     events = generate(azs=2)
     assert check(events, world_of(events)) == []
-    assert check([*small(), host("h2")], world_of(small())) == [
-        TenantAdded(tenant="globex"),  # has no VPC, so the fold does not know it
-        host("h2"),
-    ] or check([*small(), host("h2")], world_of(small())) == [host("h2"), TenantAdded(tenant="globex")]
+    # globex has no VPC, so the fold does not know it
+    assert check([*small(), host("h2")], world_of(small())) == [host("h2"), TenantAdded(tenant="globex")]
 
 
 def test_an_addition_alone_is_checked_against_the_log() -> None:
     world = world_of(small())
     assert check([host("h2")], world) == [host("h2")]
-    with pytest.raises(WorldError, match="^host h2: interface: Ethernet1 of l1 is taken by h1$"):
+    with pytest.raises(WorldError, match=r"^host h2: interface: Ethernet1 of l1 is taken by h1$"):
         check([host("h2", interface="Ethernet1")], world)
     with pytest.raises(WorldError, match="overlaps with subnet s1"):
         check([subnet("s2", "10.0.0.0/25")], world)
@@ -316,70 +313,3 @@ def test_a_spine_cannot_become_a_leaf() -> None:
 def test_the_fold_can_be_described_again() -> None:
     events = generate(azs=2, hosts=3)
     assert sorted(map(repr, described(world_of(events)))) == sorted(map(repr, events))
-
-
-# --- load ---
-
-
-def test_the_example_is_sound_and_shows_every_table() -> None:
-    events = load(EXAMPLE)
-    assert len(check(events)) == len(events)
-    world = world_of(check(events))
-    assert sorted(world.hosts) == ["az1-h1", "az1-h2", "az1-h3", "az1-h4", "az1-h5", "rack7-node1", "rack7-node2"]
-    assert world.hosts["az1-h5"].interface == "Ethernet5"
-    assert world.by_label["prod-env"] == ["prod-net1", "prod-net2"]
-    assert world.tables["vpcs"]["lab",].vrf == "lab"
-    assert world.tables["subnets"]["prod-net2-a",].gateway == "10.0.4.1"
-    tables = tomllib.loads(EXAMPLE.read_text())
-    assert set(tables) == {"region", "az", "leaf", "leaf_pair", "host", "tenant", "vpc", "network", "subnet"}
-
-
-VPC = '[[vpc]]\nname = "v"\ntenant = "t"\ncidr = "{}"\n'
-SUBNET = '[[subnet]]\nname = "s"\nnetwork = "n"\ncidr = "{}"\n'
-
-
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        ("", "the file describes nothing"),
-        ("[[region]\n", "is not TOML: "),
-        ("[[regions]]\n", "Object contains unknown field `regions`"),
-        ('[[region]]\nname = "r"\nsite = "x"\n', "region: #1: Object contains unknown field `site`"),
-        ('[[region]]\nname = "r"\n[[region]]\n', "region: #2: Object missing required field `name`"),
-        ('[[region]]\nname = "a b"\n', "region: #1: name: 'a b': Expected `str` matching"),
-        ('region = "r"\n', "region: 'r': Expected `array`, got `str`"),
-        (
-            '[[leaf_pair]]\naz = "a"\nleaves = ["l1"]\nhosts = 1\n',
-            "leaf_pair: #1: leaves: Expected `array` of length 2",
-        ),
-        (
-            '[[leaf_pair]]\naz = "a"\nleaves = ["l1", "l2"]\nhosts = 0\n',
-            "leaf_pair: #1: hosts: 0: Expected `int` >= 1",
-        ),
-        ('[[network]]\nname = "n"\nvpc = "v"\nvni = 0\n', "network: #1: vni: 0: Expected `int` >= 1"),
-        (VPC.format("10.0.0.0"), "vpc: #1: cidr: '10.0.0.0': Expected `str` matching"),
-        (VPC.format("10.0.0.1/8"), "vpc v: cidr: 10.0.0.1/8 has host bits set"),
-        (SUBNET.format("10.0.0.300/24"), "subnet s: cidr: Octet 300"),
-        (SUBNET.format("10.0.0.1/24"), "subnet s: cidr: 10.0.0.1/24 has host bits set"),
-        (SUBNET.format("10.0.0.0/31"), "subnet s: cidr: 10.0.0.0/31 has no room"),
-        (SUBNET.format("10.0.0.0/24") + 'gateway = "10.0.1.1"\n', "subnet s: gateway: 10.0.1.1 is no host address of"),
-        (SUBNET.format("10.0.0.0/24") + 'gateway = "x"\n', "subnet s: gateway: x is no IPv4 address"),
-    ],
-)
-def test_a_file_that_is_wrong_is_named_with_its_table(tmp_path: Path, text: str, problem: str) -> None:
-    path = tmp_path / "world.toml"
-    path.write_text(text)
-    with pytest.raises(WorldError) as caught:
-        load(path)
-    assert str(caught.value).startswith(f"{path}: {problem}")
-
-
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(WorldError, match=r"nothing\.toml: cannot be read: No such file or directory$"):
-        load(tmp_path / "nothing.toml")
-    with pytest.raises(WorldError, match="cannot be read: Is a directory$"):
-        load(tmp_path)
-    latin = tmp_path / "latin.toml"
-    latin.write_bytes(b'name = "\xe9"')
-    with pytest.raises(WorldError, match="is not UTF-8 text: .* at byte 8$"):
-        load(latin)
