@@ -2,8 +2,8 @@
 
 The parent's end of our stdin closes however the parent dies, SIGKILL included; that end of file is the signal to stop.
 Conversation, a line each way: we write ``{"tmp", "pid", "url"}`` (JSON) once the server is ready; the parent may write
-``kill`` (SIGKILL to the server, for tests) or ``end``, each answered ``{}``, and then ``start`` (the same server again on
-the same port), answered like the first time. Standard library only, so that it starts in milliseconds.
+``kill`` (SIGKILL to the server, for tests) or ``end``, each answered ``{}``, and then ``start`` (the same server again,
+on the same port), answered like the first time. Standard library only, so that it starts in milliseconds.
 """
 
 import contextlib

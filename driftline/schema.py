@@ -36,7 +36,7 @@ def json_schema() -> dict[str, Any]:
         )
     for definition in definitions.values():
         definition["description"] = inspect.cleandoc(definition["description"])
-    return {
+    schema = {
         "$schema": DIALECT,
         "title": "driftline wire format",
         "description": "One message of the log: the envelope, and in it one event, told apart by its type.",
@@ -44,6 +44,8 @@ def json_schema() -> dict[str, Any]:
         "x-permissions": {role: publish_permissions(role) for role in ROLES},
         "$defs": definitions,
     }
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(schema))  # a default may be a tuple
+    return plain
 
 
 def subject_template(event_type: type[Event]) -> str:

@@ -16,6 +16,7 @@ import structlog
 from bus import jetstream
 from bus.embedded import embedded_nats, embedded_postgres_server
 from bus.log import Checkpoints, Log, Quarantine
+from bus.shared import shared
 from driftline import discovery
 from driftline.errors import UsageError
 from projections.postgres import Database
@@ -73,7 +74,7 @@ async def open_stack(options: Options, *, join_running: bool = True) -> AsyncIte
         yield Stack(
             servers=servers,
             connection=connection,
-            log=jetstream.JetStreamLog(connection),
+            log=await exits.enter_async_context(shared(jetstream.JetStreamLog(connection))),
             checkpoints=jetstream.JetStreamCheckpoints(connection),
             quarantine=jetstream.JetStreamQuarantine(connection),
             database=database,

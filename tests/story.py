@@ -133,12 +133,8 @@ class Story:
         """One instance, all thirteen steps of Figure 10; LeafVlanAdded only where no port of the VLAN was bound yet."""
         self.request(instance, host, network)
         claim = self.wire(instance)
-        keys = self._need(instance)
-        for key in keys:
-            if key not in self._present:
-                self._present.add(key)
-                self.tell(LeafVlanAdded(**self._leaf(key, self._allocated[instance].vni)), instance)
-        at_us = self.envelopes[-1].time_us if keys else 0
+        last = self.envelopes[-1]
+        at_us = last.time_us if isinstance(last.event, LeafVlanAdded) else 0
         self.tell(PortOverlayReported(**claim, status="ACTIVE", configured_us=at_us), instance)
         port = self._allocated[instance]
         self.tell(InstanceActive(instance=instance, az=AZ, host=port.host, port=port.port), instance)
@@ -160,14 +156,19 @@ class Story:
         return allocated
 
     def wire(self, instance: str) -> Claim:
-        """Steps 5 to 10: plugged, underlay reported, bound."""
+        """Steps 5 to 11: plugged, underlay reported, bound, leaves configured if needed."""
         port = self._allocated[instance]
         claim = claim_of(port)
-        last_us = self.envelopes[-1].time_us
-        self.tell(PortPlugged(**claim, received_us=last_us + 100), instance)
-        self.tell(PortUnderlayReported(**claim, status="ACTIVE", detected_us=last_us + 200), instance)
+        received_us = self.envelopes[-1].time_us + self._step_us // 2
+        plugged = self.tell(PortPlugged(**claim, received_us=received_us), instance)
+        detected_us = plugged.time_us + self._step_us // 2
+        self.tell(PortUnderlayReported(**claim, status="ACTIVE", detected_us=detected_us), instance)
         self.tell(PortBindRequested(**claim), instance)
         self.tell(PortBound(**claim, vlan=port.vlan, vni=port.vni), instance)
+        for key in self._need(instance):
+            if key not in self._present:
+                self._present.add(key)
+                self.tell(LeafVlanAdded(**self._leaf(key, port.vni)), instance)
         return claim
 
     def delete(self, instance: str) -> "Story":

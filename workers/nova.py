@@ -148,7 +148,7 @@ def _delete(state: NovaState, r: Recorded, request: InstanceDeleteRequested) -> 
             instance=request.instance, reason=reason, field="instance", value=request.instance
         )
         return (Emit(refusal),)
-    if row.terminating or row.cleaned:
+    if row.terminating or row.cleaned or row.state == "requested":  # requested: the spawn is decided on first
         return ()
     if row.state == "scheduled":
         return (_fail(row, "deleted while it was being spawned"), _terminate(row, r.correlation))

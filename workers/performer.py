@@ -19,6 +19,9 @@ from workers.machine import Machine, Planned
 #: How often an effect that gives something is tried.
 ATTEMPTS = 4
 
+#: (worker, slot): what at most one effect is under way for.
+_Key = tuple[str, Slot]
+
 log = structlog.get_logger("performer")
 
 
@@ -28,7 +31,7 @@ class _Job(NamedTuple):
     started_us: int
 
     @property
-    def key(self) -> tuple[str, Slot]:
+    def key(self) -> _Key:
         return self.machine.worker.name, self.planned.effect.slot
 
 
@@ -46,8 +49,8 @@ class Performer:
         self._appender = appender
         self._tasks = tasks
         self._clock = clock
-        self._current: dict[tuple[str, Slot], _Job] = {}
-        self._next: dict[tuple[str, Slot], _Job] = {}
+        self._current: dict[_Key, _Job] = {}
+        self._next: dict[_Key, _Job] = {}
 
     def submit(self, machine: Machine, effects: list[Planned]) -> None:
         """Perform ``effects``, now or after what is being done to the same slot."""
@@ -74,48 +77,43 @@ class Performer:
             self._tasks.create_task(self._perform(jobs), name="perform effects")
 
     async def _perform(self, jobs: list[_Job]) -> None:
+        left = {job.key: job for job in jobs}
         tries = 0
         async for attempt in stamina.retry_context(
             on=(_SomeFailedError, DevicesUnavailable), attempts=None, timeout=None, wait_initial=0.05, wait_max=2.0
         ):
             with attempt:
-                errors = await self._attempt(jobs)
+                errors = await self._attempt(left)
                 tries += 1
-                jobs = self._keep_trying(jobs, errors, tries)
-                if jobs:
+                self._give_up(left, errors, tries)
+                if left:
                     raise _SomeFailedError(next(iter(errors.values())))
 
-    async def _attempt(self, jobs: list[_Job]) -> dict[int, str]:
-        """Try ``jobs`` once and settle those that succeed; returns the errors of the others by index."""
-        open_jobs = dict(enumerate(jobs))
-        errors: dict[int, str] = {}
+    async def _attempt(self, left: dict[_Key, _Job]) -> dict[_Key, str]:
+        """Try the jobs ``left`` once, settle those that succeed and drop them from it; returns the others' errors."""
+        jobs = list(left.values())
+        errors: dict[_Key, str] = {}
         async for outcomes in self._devices.apply([job.planned.effect for job in jobs]):
             done = []
             for index, error in outcomes:
                 if error:
-                    errors[index] = error
+                    errors[jobs[index].key] = error
                 else:
-                    done.append(open_jobs.pop(index))
+                    done.append(left.pop(jobs[index].key))
             self._settle(done, "")
-        for index in open_jobs:
-            errors.setdefault(index, "timed out: it may have been applied")
-        return errors
+        return {key: errors.get(key, "timed out: it may have been applied") for key in left}
 
-    def _keep_trying(self, jobs: list[_Job], errors: dict[int, str], tries: int) -> list[_Job]:
-        """Those of ``jobs`` that failed and are to be tried again; the others are settled."""
-        again = []
-        for index, error in errors.items():
-            job = jobs[index]
+    def _give_up(self, left: dict[_Key, _Job], errors: dict[_Key, str], tries: int) -> None:
+        """Drop from ``left`` what is not to be tried again: superseded, or tried often enough."""
+        for key, error in errors.items():
+            job = left[key]
             effect = job.planned.effect
             log.warning("effect failed", effect=type(effect).__name__, slot=effect.slot, error=error, tries=tries)
-            if job.key in self._next:
+            if key in self._next:
                 job.machine.done(job.planned.position)
-                self._free([job])
+                self._free([left.pop(key)])
             elif tries >= ATTEMPTS and not effect.withdraws:
-                self._settle([job], error)
-            else:
-                again.append(job)
-        return again
+                self._settle([left.pop(key)], error)
 
     def _settle(self, jobs: list[_Job], error: str) -> None:
         now_us = self._clock()

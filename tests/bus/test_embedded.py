@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -112,8 +113,15 @@ async def test_a_data_folder_in_use_is_refused(tmp_path: Path, monkeypatch: pyte
                 pytest.fail("two servers on one store")
 
 
-async def test_postgres_survives_a_crash_and_keeps_its_data(tmp_path: Path) -> None:
-    async with embedded_postgres_server(tmp_path / "db") as server:
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that PostgreSQL's user can reach. Not tmp_path: every other pytest run closes that to others again."""
+    with tempfile.TemporaryDirectory(prefix="driftline-test-") as name:
+        yield Path(name)
+
+
+async def test_postgres_survives_a_crash_and_keeps_its_data(folder: Path) -> None:
+    async with embedded_postgres_server(folder / "db") as server:
         connection = await asyncpg.connect(server.url)
         await connection.execute("CREATE TABLE t (n int)")
         await connection.execute("SET synchronous_commit = on; INSERT INTO t VALUES (1)")
@@ -124,7 +132,7 @@ async def test_postgres_survives_a_crash_and_keeps_its_data(tmp_path: Path) -> N
         await connection.close()
         os.kill(server.guard_pid, signal.SIGKILL)  # a power cut, as far as the files go
         await until(lambda: not is_running(server.server_pid))
-    async with embedded_postgres_server(tmp_path / "db") as server:
+    async with embedded_postgres_server(folder / "db") as server:
         connection = await asyncpg.connect(server.url)
         assert await connection.fetchval("SELECT sum(n) FROM t") == 1
         assert await connection.fetchval("SHOW server_encoding") == "UTF8"
@@ -145,13 +153,12 @@ async def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
             pytest.fail("started on a file")
 
 
-async def test_the_last_log_lines_are_in_the_error(tmp_path: Path) -> None:
-    folder = tmp_path / "db"
-    async with embedded_postgres_server(folder):
+async def test_the_last_log_lines_are_in_the_error(folder: Path) -> None:
+    async with embedded_postgres_server(folder / "db"):
         pass
-    (folder / "postgresql.conf").write_text("nonsense = 1\n")
+    (folder / "db" / "postgresql.conf").write_text("nonsense = 1\n")
     with pytest.raises(EmbeddedError, match="nonsense"):
-        async with embedded_postgres_server(folder):
+        async with embedded_postgres_server(folder / "db"):
             pytest.fail("started with nonsense")
 
 

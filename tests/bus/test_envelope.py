@@ -49,7 +49,7 @@ def test_a_cut_message_is_malformed(envelope: Envelope, data: st.DataObject) -> 
         (b'{"id": "x", "event": {"type": "port.registered.v1", "port": "p", "az": "z"}}', "`host`"),
         (b'{"event": {"type": "tenant.added.v1", "tenant": "t"}}', "`id`"),
         (
-            b'{"id": "x", "event": {"type": "vpc.created.v1", "vpc": "v", "tenant": "t", "vrf": "r", "cidr": "1.1.1.1/8"}}',
+            b'{"id": "x", "event": {"type": "vpc.created.v1", "vpc": "v", "tenant": "t", "vrf": "r", "cidr": "10"}}',
             "cidr",
         ),
         (b"[]", "object"),

@@ -24,7 +24,6 @@ from bus.events import (
 )
 from driftline.world import WorldError, check, described, generate, world_of
 
-
 E = TypeVar("E")
 
 
@@ -57,7 +56,7 @@ def small() -> list[AnyEvent]:
 @given(st.integers(1, 4), st.integers(1, 130), st.integers(1, 6), st.integers(1, 50_000))
 def test_a_generated_world_is_sound_and_has_room(azs: int, hosts: int, networks: int, instances: int) -> None:
     events = generate(azs, hosts, networks, instances=instances)
-    assert check(events) == events
+    assert set(check(events)) == set(events)
     for az in range(1, azs + 1):
         capacity = sum(host.capacity for host in of_type(events, HostAdded) if host.az == f"az{az}")
         assert capacity * azs >= instances

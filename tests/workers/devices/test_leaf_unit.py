@@ -101,5 +101,15 @@ def test_a_full_table_refuses_before_it_overflows() -> None:
     assert device.size == 2
 
 
+def test_a_refused_wish_may_be_tried_again_with_its_epoch() -> None:
+    device = leaf(capacity=1)
+    device.apply(leaf_vlan("l1", "Ethernet1", RED_1))
+    assert device.apply(leaf_vlan("l1", "Ethernet2", RED_1, 5)) != ""
+    device.apply(leaf_vlan("l1", "Ethernet1", RED_1, 2, present=False))
+
+    assert device.apply(leaf_vlan("l1", "Ethernet2", RED_1, 5)) == ""
+    assert device.interfaces == {"Ethernet2": {11: ENTRY}}
+
+
 def test_a_leaf_has_no_vnics() -> None:
     assert leaf().apply(plug(Port("a", "l1", RED_1, 5))) == "leaf l1: a leaf cannot perform PlugVnic"

@@ -149,16 +149,38 @@ def test_a_mac_given_twice_is_said_to_be_under_either_address() -> None:
         assert path.reason == f"MAC {SAME_NET.mac} is ambiguous: attached at h3 (port b) and h4 (port t)"
 
 
-def test_an_address_given_twice_is_said_to_be() -> None:
+@pytest.mark.parametrize("doubled", [A, SAME_HOST])
+def test_a_mac_given_twice_is_said_to_be_within_a_host_as_well(doubled: Port) -> None:
+    fabric = wired(A, SAME_HOST, doubled._replace(port="t", host="h4"))
+
+    path = trace(fabric, "a", "d")
+
+    assert not path.reachable
+    assert f"h1 (port {doubled.port}) and h4 (port t)" in path.reason
+    assert path.reason.startswith(f"MAC {doubled.mac} is ambiguous: ")
+
+
+@pytest.mark.parametrize("host", ["h1", "h4"])
+def test_an_address_given_twice_is_said_to_be(host: str) -> None:
     fabric = wired(A, SAME_NET)
-    twin = Port("t", "h1", RED_1, SAME_NET.last)
+    twin = Port("t", host, RED_1, SAME_NET.last)
     for effect in (
         msgspec.structs.replace(plug(twin), mac="fa:16:3e:99:99:99"),
         msgspec.structs.replace(flows(twin), mac="fa:16:3e:99:99:99"),
+        *wiring(twin)[2:],
     ):
         assert fabric.apply(effect) == ""
 
-    assert trace(fabric, "a", "b").reason == "IP 10.0.1.6 is ambiguous: attached at h1 (port t) and h3 (port b)"
+    where = " and ".join(sorted([f"{host} (port t)", "h3 (port b)"]))
+    assert trace(fabric, "a", "b").reason == f"IP 10.0.1.6 is ambiguous: attached at {where}"
+
+
+@pytest.mark.parametrize("broken", [A, SAME_NET])
+def test_the_trunk_is_needed_at_both_ends(broken: Port) -> None:
+    fabric = wired(A, SAME_NET)
+    fabric.host(broken.host).trunk.discard(11)
+
+    assert trace(fabric, "a", "b").reason == f"host {broken.host}: the trunk does not carry VLAN 11"
 
 
 @pytest.mark.parametrize("kept", ["vnic", "flows"])

@@ -1,11 +1,10 @@
 """Both ends of a remote fabric, over a channel within the process."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
-from bus.errors import LogUnavailable
+from bus.errors import CallFailed, LogUnavailable, NoReply
 from tests.workers.devices.memory_channel import MemoryChannel
 from tests.workers.devices.virtual_time import run
 from tests.workers.devices.world import BLUE, CABLES, RED_1, Net, Port, flows, leaf_vlan, plug, wired, wiring
@@ -156,18 +155,19 @@ async def test_nobody_serves() -> None:
         await remote.leftovers()
 
 
-async def test_a_lost_bus_is_devices_unavailable() -> None:
-    class LostChannel(MemoryChannel):
-        async def call(self, subject: str, data: bytes, timeout_s: float) -> AsyncIterator[bytes]:
-            raise LogUnavailable("nats://h:1: not connected")
-            yield data
+@pytest.mark.parametrize("lost", [CallFailed("the disk is full"), LogUnavailable("not connected")])
+async def test_a_call_that_fails_at_once_is_devices_unavailable(ends: Ends, lost: Exception) -> None:
+    ends.channel.answers, ends.channel.lost = 0, lost
 
-    with pytest.raises(DevicesUnavailable, match="not connected"):
-        async for _ in RemoteDevices(LostChannel()).apply(wiring(A)):
-            pass
+    with pytest.raises(DevicesUnavailable, match=str(lost)):
+        await ends.apply(wiring(A))
+    with pytest.raises(DevicesUnavailable, match=str(lost)):
+        await ends.remote.leftovers()
 
 
-async def test_when_answers_stop_the_rest_is_unknown(ends: Ends) -> None:
+@pytest.mark.parametrize("lost", [NoReply("late"), CallFailed("broken"), LogUnavailable("gone")])
+async def test_when_answers_stop_the_rest_is_unknown(ends: Ends, lost: Exception) -> None:
+    ends.channel.lost = lost
     await ends.remote.set_faults(FaultPlan({"LeafVlan": EffectFaults(latency=0.001)}))
     ends.channel.answers = 1
 
@@ -177,7 +177,7 @@ async def test_when_answers_stop_the_rest_is_unknown(ends: Ends) -> None:
 async def test_a_question_whose_answer_is_lost_says_so(ends: Ends) -> None:
     ends.channel.answers = 0
 
-    with pytest.raises(DevicesUnavailable, match=f"{SUBJECT}: no answer in time"):
+    with pytest.raises(DevicesUnavailable, match=f"{SUBJECT}: no reply in time"):
         await ends.remote.leftovers()
 
 

@@ -92,10 +92,8 @@ class HostDevice:
     def _install(self, effect: InstallFlows) -> str:
         if effect.port not in self.vnics:  # an agent is led by the devices that it detects on the bridge
             return f"host {self.host}: no device of port {effect.port} on br-int"
-        old = self.flows.get(effect.port)
-        if old is None or old.vlan != effect.vlan:
-            self._remove_flow(effect.port)
-            self._flows_of_vlan[effect.vlan] = self._flows_of_vlan.get(effect.vlan, 0) + 1
+        self._remove_flow(effect.port)
+        self._flows_of_vlan[effect.vlan] = self._flows_of_vlan.get(effect.vlan, 0) + 1
         self.flows[effect.port] = Flow(effect.vlan, effect.mac)
         self.trunk.add(effect.vlan)
         return ""

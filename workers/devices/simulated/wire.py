@@ -32,14 +32,17 @@ class Channel(Protocol):
     """Requests with any number of answers each."""
 
     async def serve(self, subject: str, handler: Handler) -> None:
-        """Answer each request on ``subject`` with what ``handler`` yields for it."""
+        """Answer each request on ``subject`` with what ``handler`` yields for it, until cancelled."""
         ...
 
     def call(self, subject: str, data: bytes, timeout_s: float) -> AsyncIterator[bytes]:
         """The answers to one request, until the last.
 
-        Raises ConnectionError or LogUnavailable when nobody who serves ``subject`` can be reached, and TimeoutError
-        when neither another answer nor the end has come for ``timeout_s``.
+        Raises (all of ``bus.errors``):
+            NoResponder: nobody serves ``subject``.
+            NoReply: neither another answer nor the end has come for ``timeout_s``; it may have been carried out.
+            CallFailed: the handler raised; part of it may have been carried out.
+            LogUnavailable: not connected.
         """
         ...
 

@@ -1,0 +1,102 @@
+"""Spawns per second, all thirteen steps durable and projected, beside what the log alone can do in the same run.
+
+    .venv/bin/python benchmarks/spawn_rate.py --instances 3000 --rounds 3
+
+Each round starts servers of its own. ``limit``: as many events of the same sort as the spawns make, appended in atomic
+batches and read once, nothing else. The share of that limit is comparable between machines; the rates are not.
+"""
+
+import asyncio
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import click
+import uvloop
+
+from bus.envelope import Envelope, now_us
+from bus.events import PortRegistered
+from bus.log import Log
+from driftline.cli.common import configure_logging
+from driftline.exercise import exercise
+from driftline.plane import working_plane
+from driftline.stack import Options, open_stack
+from driftline.trace import Target, burst
+from driftline.world_setup import WorldChoice, describe_world, labels_of_log
+
+BATCH = 500
+
+
+async def limit(log: Log, events: int) -> float:
+    """Events per second, appended and read once."""
+    envelopes = [
+        Envelope(
+            id=f"limit:{n}:port.registered:p{n}",
+            event=PortRegistered(port=f"p{n}", az="az1", host=f"az1-h{n % 50}"),
+            cause=f"ipam:{n}:port.allocated:p{n}",
+            correlation=f"r{n}",
+            actor="limit",
+            time_us=now_us(),
+        )
+        for n in range(events)
+    ]
+    after = await log.last_position()
+    started = time.perf_counter()
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(_read(log, after, after + events))
+        for start in range(0, events, BATCH):
+            await log.append(envelopes[start : start + BATCH])
+        await reading
+    return events / (time.perf_counter() - started)
+
+
+async def _read(log: Log, after: int, until: int) -> None:
+    async for batch in log.follow(after):
+        if batch.last >= until:
+            return
+
+
+async def round_of(instances: int, hosts: int) -> dict[str, float]:
+    """One round: the limit, then a burst through the whole control plane."""
+    async with open_stack(Options(), join_running=False) as stack:
+        bare = await limit(stack.log, instances * 11)
+    async with open_stack(Options(), join_running=False) as stack, working_plane(stack) as plane:
+        await describe_world(stack, WorldChoice(hosts=hosts), instances)
+        azs, labels = await labels_of_log(stack)
+        requests = burst(instances, azs, [Target(label=label) for label in labels])
+        report = await exercise(stack, plane, requests, lambda tally: None)
+    if report.faults:
+        raise SystemExit(f"the run was wrong: {report.faults}")
+    events_per_second = report.events / report.projected_seconds
+    return {
+        "spawns_per_second": round(instances / report.projected_seconds, 1),
+        "events_per_second": round(events_per_second),
+        "limit_events_per_second": round(bare),
+        "share_of_limit": round(events_per_second / bare, 3),
+    }
+
+
+@click.command()
+@click.option("--instances", default=3000, show_default=True)
+@click.option("--hosts", default=50, show_default=True)
+@click.option("--rounds", default=3, show_default=True)
+def main(instances: int, hosts: int, rounds: int) -> None:
+    """Measure and print one JSON document."""
+    configure_logging("error")
+    results = [uvloop.run(round_of(instances, hosts)) for _ in range(rounds)]
+    document = {
+        "command": " ".join(["python", str(Path(sys.argv[0])), *sys.argv[1:]]),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        "instances": instances,
+        "rounds": results,
+        "median": {key: statistics.median(r[key] for r in results) for key in results[0]},
+    }
+    click.echo(json.dumps(document, indent=2))
+
+
+if __name__ == "__main__":
+    main()
