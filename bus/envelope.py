@@ -48,7 +48,7 @@ class Recorded(msgspec.Struct, frozen=True):
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
-    """A message of the log that is no event: unknown (``known`` false: a newer tag, skipped) or malformed (quarantined)."""
+    """A message of the log that is no event: ``malformed`` (quarantined), or of a newer type (skipped and counted)."""
 
     position: int
     subject: str

@@ -112,13 +112,16 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
     "ipam": ("port.allocated", "port.refused", "port.bound", "port.unbound", "port.deleted"),
 }
 ROLES: tuple[str, ...] = tuple(_PUBLISHERS)
+HOST_ROLES = ("compute", "ovs-agent")
 
 
 def publish_permissions(role: str, host: str = "*") -> list[str]:
     """The subjects that ``role`` may publish on, for a NATS account; ``host`` narrows an agent to its own host.
 
-    Raises KeyError for a role that is not in ``ROLES``.
+    Raises KeyError for a role that is not in ``ROLES``, and ValueError for a host of a role that speaks for none.
     """
+    if host != "*" and role not in HOST_ROLES:
+        raise ValueError(f"host: {role} does not speak for a host, only {' and '.join(HOST_ROLES)} do")
     return [f"{PREFIX}.{aggregate}.*.*.{host}.{name}" for aggregate, name in _split(_PUBLISHERS[role])]
 
 

@@ -89,7 +89,6 @@ class Story:
         self._vlans: dict[tuple[str, int], int] = {}
         self._users: dict[tuple[str, str, int], set[str]] = {}
         self._epochs: dict[tuple[str, str, int], int] = {}
-        self._present: set[tuple[str, str, int]] = set()
         self._allocated: dict[str, PortAllocated] = {}
 
     @property
@@ -166,9 +165,7 @@ class Story:
         self.tell(PortBindRequested(**claim), instance)
         self.tell(PortBound(**claim, vlan=port.vlan, vni=port.vni), instance)
         for key in self._need(instance):
-            if key not in self._present:
-                self._present.add(key)
-                self.tell(LeafVlanAdded(**self._leaf(key, port.vni)), instance)
+            self.tell(LeafVlanAdded(**self._leaf(key, port.vni)), instance)
         return claim
 
     def delete(self, instance: str) -> "Story":
@@ -181,7 +178,6 @@ class Story:
         self._all([PortUnplugged(**claim), PortDeleteRequested(**claim), PortUnderlayRemoved(**claim)], instance)
         self.tell(PortUnbound(**claim, vlan=port.vlan, vni=port.vni), instance)
         for key in self._need_not(port):
-            self._present.discard(key)
             self.tell(LeafVlanRemoved(**self._leaf(key, port.vni)), instance)
         self.tell(PortOverlayRemoved(**claim), instance)
         self.tell(_deleted(port), instance)

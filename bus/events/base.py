@@ -9,7 +9,14 @@ from typing import Annotated, ClassVar
 import msgspec
 
 #: An identifier that is also one NATS subject token: no dots, spaces or wildcards. ``_`` alone means "none" in a subject.
-Token = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$", description="one subject token")]
+#: The pattern ends in "nothing more", because ``$`` would let a line feed through, and into a NATS protocol line.
+Token = Annotated[
+    str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}(?![\s\S])", description="one subject token")
+]
+#: A token that leaves room for the suffix of its ports' ids.
+InstanceId = Annotated[
+    str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,60}(?![\s\S])", description="a token of at most 61 characters")
+]
 #: Microseconds since the Unix epoch, UTC.
 TimeUs = Annotated[int, msgspec.Meta(ge=0, description="microseconds since the Unix epoch, UTC")]
 #: IEEE 802.1Q: 0 and 4095 are reserved.

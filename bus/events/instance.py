@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from bus.events.base import Event, Token
+from bus.events.base import Event, InstanceId, Token
 
 Kind = Literal["vm", "container"]
 
@@ -14,7 +14,7 @@ class SpawnRequested(Event, tag="instance.spawn_requested.v1", frozen=True, kw_o
     ``instance`` is unique for ever, ``name`` among the live instances. ``host`` pins the instance to a host.
     """
 
-    instance: Token
+    instance: InstanceId
     name: Token
     az: Token
     network: Token | None = None
@@ -27,7 +27,7 @@ class InstanceScheduled(Event, tag="instance.scheduled.v1", frozen=True, kw_only
     """Nova chose a host (step 1)."""
 
     once: ClassVar[bool] = True
-    instance: Token
+    instance: InstanceId
     name: Token
     az: Token
     host: Token
@@ -39,7 +39,7 @@ class InstanceActive(Event, tag="instance.active.v1", frozen=True, kw_only=True)
     """Both planes of the instance's port are ACTIVE: the spawn is done (step 13)."""
 
     once: ClassVar[bool] = True
-    instance: Token
+    instance: InstanceId
     az: Token
     host: Token
     port: Token
@@ -48,7 +48,7 @@ class InstanceActive(Event, tag="instance.active.v1", frozen=True, kw_only=True)
 class InstanceRefused(Event, tag="instance.refused.v1", frozen=True, kw_only=True):
     """The spawn request cannot be granted; nothing of it remains. ``field`` and ``value`` name what was wrong with it."""
 
-    instance: Token
+    instance: InstanceId
     az: Token
     reason: str
     field: str
@@ -59,7 +59,7 @@ class InstanceFailed(Event, tag="instance.failed.v1", frozen=True, kw_only=True)
     """The spawn request was granted and could not be finished (a device failed, or it was deleted meanwhile)."""
 
     once: ClassVar[bool] = True
-    instance: Token
+    instance: InstanceId
     az: Token
     host: Token
     reason: str
@@ -68,14 +68,14 @@ class InstanceFailed(Event, tag="instance.failed.v1", frozen=True, kw_only=True)
 class InstanceDeleteRequested(Event, tag="instance.delete_requested.v1", frozen=True, kw_only=True):
     """A user asks that the instance and all it holds go away."""
 
-    instance: Token
+    instance: InstanceId
 
 
 class InstanceTerminating(Event, tag="instance.terminating.v1", frozen=True, kw_only=True):
     """Nova tells the instance's host to take it down."""
 
     once: ClassVar[bool] = True
-    instance: Token
+    instance: InstanceId
     az: Token
     host: Token
 
@@ -84,7 +84,7 @@ class InstanceDeleted(Event, tag="instance.deleted.v1", frozen=True, kw_only=Tru
     """The instance is gone and holds nothing any more."""
 
     once: ClassVar[bool] = True
-    instance: Token
+    instance: InstanceId
     az: Token
     host: Token
 
@@ -92,7 +92,7 @@ class InstanceDeleted(Event, tag="instance.deleted.v1", frozen=True, kw_only=Tru
 class InstanceDeleteRefused(Event, tag="instance.delete_refused.v1", frozen=True, kw_only=True):
     """The delete request cannot be granted: no such instance, or it is going or gone already."""
 
-    instance: Token
+    instance: InstanceId
     reason: str
     field: str
     value: str

@@ -6,7 +6,7 @@ Every report carries (port, host, generation); one that does not match the curre
 
 from typing import ClassVar, Literal
 
-from bus.events.base import Event, Generation, TimeUs, Token, Vlan, Vni
+from bus.events.base import Event, Generation, InstanceId, TimeUs, Token, Vlan, Vni
 
 #: One plane of a port (Figure 8).
 Status = Literal["ACTIVE", "DOWN", "ERROR"]
@@ -25,7 +25,7 @@ class PortCreateRequested(PortEvent, tag="port.create_requested.v1", frozen=True
 
     once: ClassVar[bool] = True
     name: str
-    instance: Token
+    instance: InstanceId
     network: Token | None = None
     label: Token | None = None
 
@@ -38,7 +38,7 @@ class PortAllocated(PortEvent, tag="port.allocated.v1", frozen=True, kw_only=Tru
 
     once: ClassVar[bool] = True
     name: str
-    instance: Token
+    instance: InstanceId
     generation: Generation = 1
     network: Token
     subnet: Token
@@ -57,7 +57,7 @@ class PortRefused(PortEvent, tag="port.refused.v1", frozen=True, kw_only=True):
     """I: no port can be given; nothing was allocated."""
 
     once: ClassVar[bool] = True
-    instance: Token
+    instance: InstanceId
     reason: str
     field: str
     value: str
@@ -154,7 +154,7 @@ class PortDeleted(PortEvent, tag="port.deleted.v1", frozen=True, kw_only=True):
     """I: both planes are clear; the address and the name are free again."""
 
     once: ClassVar[bool] = True
-    instance: Token
+    instance: InstanceId
     subnet: Token
     ip: str
     physical_network: Token

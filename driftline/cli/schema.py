@@ -4,6 +4,7 @@ import click
 
 from bus.subjects import ROLES, publish_permissions
 from driftline.cli.common import print_json
+from driftline.errors import UsageError
 from driftline.schema import json_schema
 
 
@@ -13,4 +14,10 @@ from driftline.schema import json_schema
 @click.option("--json", "as_json", is_flag=True, help="Accepted for uniformity: the output is JSON anyway.")
 def schema(permissions: str | None, host: str, as_json: bool) -> None:
     """Print the JSON Schema of the wire format, generated from the code."""
-    print_json(publish_permissions(permissions, host) if permissions else json_schema())
+    if not permissions:
+        print_json(json_schema())
+        return
+    try:
+        print_json(publish_permissions(permissions, host))
+    except ValueError as error:
+        raise UsageError(f"--{error}") from error

@@ -155,7 +155,7 @@ async def test_nobody_serves() -> None:
         await remote.leftovers()
 
 
-@pytest.mark.parametrize("lost", [CallFailed("the disk is full"), LogUnavailable("not connected")])
+@pytest.mark.parametrize("lost", [ConnectionError("gone"), CallFailed("the disk is full"), LogUnavailable("away")])
 async def test_a_call_that_fails_at_once_is_devices_unavailable(ends: Ends, lost: Exception) -> None:
     ends.channel.answers, ends.channel.lost = 0, lost
 
@@ -165,7 +165,7 @@ async def test_a_call_that_fails_at_once_is_devices_unavailable(ends: Ends, lost
         await ends.remote.leftovers()
 
 
-@pytest.mark.parametrize("lost", [NoReply("late"), CallFailed("broken"), LogUnavailable("gone")])
+@pytest.mark.parametrize("lost", [NoReply("late"), TimeoutError("late"), ConnectionError("gone"), CallFailed("broken")])
 async def test_when_answers_stop_the_rest_is_unknown(ends: Ends, lost: Exception) -> None:
     ends.channel.lost = lost
     await ends.remote.set_faults(FaultPlan({"LeafVlan": EffectFaults(latency=0.001)}))

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from bus.errors import CallFailed, LogUnavailable, NoReply, NoResponder
+from bus.errors import CallFailed, LogUnavailable, NoResponder
 from workers.devices.protocol import DevicesUnavailable
 from workers.devices.simulated.driver import Outcome, SimulatedDevices
 from workers.devices.simulated.fabric import Cable, CableHost, CableLeaf, Fabric, Leftovers, State, dump_of
@@ -45,7 +45,7 @@ from workers.effects import AnyEffect
 TIMEOUT_S = 10.0
 
 A = TypeVar("A", bound=Answer)
-_UNREACHABLE = (NoResponder, LogUnavailable, CallFailed)
+_UNREACHABLE = (ConnectionError, NoResponder, CallFailed, LogUnavailable)
 
 
 async def serve_fabric(devices: SimulatedDevices, channel: Channel, subject: str = SUBJECT) -> None:
@@ -115,7 +115,7 @@ class RemoteDevices:
         except _UNREACHABLE as error:
             if not answered:
                 raise DevicesUnavailable(f"{self._subject}: {error}") from error
-        except NoReply:
+        except TimeoutError:
             return
 
     async def cable(self, cables: Iterable[Cable]) -> None:
@@ -183,7 +183,7 @@ class RemoteDevices:
     async def _all(self, request: Request, kind: type[A]) -> list[A]:
         try:
             return [answer async for answer in self._call(request, kind)]
-        except (*_UNREACHABLE, NoReply) as error:
+        except (*_UNREACHABLE, TimeoutError) as error:
             raise DevicesUnavailable(f"{self._subject}: {error}") from error
 
     async def _call(self, request: Request, kind: type[A]) -> AsyncIterator[A]:

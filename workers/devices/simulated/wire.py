@@ -38,11 +38,10 @@ class Channel(Protocol):
     def call(self, subject: str, data: bytes, timeout_s: float) -> AsyncIterator[bytes]:
         """The answers to one request, until the last.
 
-        Raises (all of ``bus.errors``):
-            NoResponder: nobody serves ``subject``.
-            NoReply: neither another answer nor the end has come for ``timeout_s``; it may have been carried out.
+        Raises:
+            ConnectionError, NoResponder, LogUnavailable: nobody who serves ``subject`` can be reached.
             CallFailed: the handler raised; part of it may have been carried out.
-            LogUnavailable: not connected.
+            TimeoutError (NoReply is one): neither another answer nor the end has come for ``timeout_s``.
         """
         ...
 
