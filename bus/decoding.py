@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from bus.envelope import Recorded, Rejected, decode, recorded
+from bus.envelope import Envelope, Recorded, Rejected, decode, recorded
 from bus.errors import MalformedEvent, UnknownEventType
 from bus.subjects import subject_of
 
@@ -28,8 +28,7 @@ def decode_batch(raws: Iterable[Raw]) -> tuple[list[Recorded], list[Rejected]]:
     for raw in raws:
         try:
             envelope = decode(raw.data)
-            if subject_of(envelope.event) != raw.subject:
-                raise MalformedEvent(f"subject: the event belongs on {subject_of(envelope.event)}")
+            _check_subject(envelope, raw.subject)
         except UnknownEventType as error:
             rejects.append(_reject(raw, f"unknown event type {error}", malformed=False))
         except MalformedEvent as error:
@@ -37,6 +36,12 @@ def decode_batch(raws: Iterable[Raw]) -> tuple[list[Recorded], list[Rejected]]:
         else:
             records.append(recorded(envelope, raw.position, raw.stored_us))
     return records, rejects
+
+
+def _check_subject(envelope: Envelope, subject: str) -> None:
+    belongs = subject_of(envelope.event)
+    if belongs != subject:
+        raise MalformedEvent(f"subject: the event belongs on {belongs}, not on {subject}")
 
 
 def _reject(raw: Raw, reason: str, *, malformed: bool) -> Rejected:

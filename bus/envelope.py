@@ -116,8 +116,8 @@ def recorded(envelope: Envelope, position: int, stored_us: int) -> Recorded:
 
 def request(event: AnyEvent, *, actor: str = "external", id: str | None = None) -> Envelope:
     """An envelope for the first event of a story, stamped now. ``id`` makes a retry of the same request harmless."""
-    id = id or uuid.uuid4().hex
-    return Envelope(id=id, event=event, correlation=id, actor=actor, time_us=now_us())
+    number = id or uuid.uuid4().hex
+    return Envelope(id=number, event=event, correlation=number, actor=actor, time_us=now_us())
 
 
 def now_us() -> int:

@@ -1,4 +1,4 @@
-"""The log in memory: for tests and for the simulator. Keeps bytes, like the real one, so that nothing escapes the codec."""
+"""The log in memory: for tests and for the simulator. Keeps bytes, as JetStream does, so nothing escapes the codec."""
 
 import asyncio
 import uuid
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from bus.decoding import Raw, decode_batch
 from bus.envelope import Envelope, Rejected, encode
-from bus.errors import Conflict
+from bus.errors import Conflict, LogMismatch
 from bus.log import Appended, Batch
 from bus.subjects import matches, once_filter, subject_of
 
@@ -48,9 +48,12 @@ class MemoryLog:
             yield self._batch(start, min(start + READ_BATCH, until), subject)
 
     async def follow(self, after: int, subject: str = "") -> AsyncIterator[Batch]:
+        if after > len(self._messages):
+            raise LogMismatch(f"position {after} is beyond the end of the log ({len(self._messages)})")
         while True:
             async with self._grown:
-                await self._grown.wait_for(lambda: len(self._messages) > after)
+                while len(self._messages) <= after:
+                    await self._grown.wait()
             until = min(after + READ_BATCH, len(self._messages))
             yield self._batch(after, until, subject)
             after = until

@@ -12,10 +12,11 @@ from bus.events import HostAdded, LeafAdded
 from bus.log import Log
 from bus.subjects import PREFIX, host_filter
 from driftline.channel import BusChannel
-from driftline.stack import Stack
+from driftline.errors import UsageError
+from driftline.stack import Bus, Stack
 from projections.runner import Projector
 from workers import cnc, compute, ipam, nova, ovs_agent
-from workers.devices.protocol import Devices
+from workers.devices.protocol import Devices, DevicesUnavailable
 from workers.devices.simulated.driver import SimulatedDevices
 from workers.devices.simulated.fabric import Cable, CableHost, CableLeaf
 from workers.devices.simulated.faults import FaultPlan
@@ -52,17 +53,46 @@ async def all_in_one(stack: Stack, faults: FaultPlan | None = None) -> AsyncIter
 
 
 @asynccontextmanager
-async def working_plane(stack: Stack) -> AsyncIterator[Plane]:
-    """A control plane that works: the one that runs already on these servers, or one in this process."""
-    if stack.servers.workers_run:
+async def working_plane(stack: Stack, faults: FaultPlan | None = None) -> AsyncIterator[Plane]:
+    """A control plane that works: the one that runs already on these servers, or one in this process.
+
+    Raises UsageError when ``faults`` are given for a fabric that runs elsewhere.
+    """
+    if not (stack.servers.nats_found and await _fabric_answers(stack)):
+        async with all_in_one(stack, faults) as plane:
+            yield plane
+    elif faults is not None and faults != FaultPlan():
+        raise UsageError("--faults: the fabric runs in another process; give them to `up` or `worker fabric`")
+    elif stack.servers.postgres_found:
         yield Plane()
     else:
-        async with all_in_one(stack) as plane:
+        async with only_projector(stack) as plane:
             yield plane
 
 
+async def _fabric_answers(stack: Bus) -> bool:
+    """Whether a control plane works on these servers: no effect is performed without a fabric."""
+    try:
+        await RemoteDevices(BusChannel(stack.connection)).leftovers()
+    except DevicesUnavailable:
+        return False
+    return True
+
+
 @asynccontextmanager
-async def one_worker(stack: Stack, name: str, hosts: Sequence[str] = ()) -> AsyncIterator[Plane]:
+async def current_projections(stack: Stack) -> AsyncIterator[None]:
+    """Projections that can be read: kept by a projector elsewhere, or brought up to the end of the log here."""
+    if stack.servers.postgres_found:
+        yield
+        return
+    async with only_projector(stack) as plane:
+        assert plane.projector is not None
+        await plane.projector.wait_for(await stack.log.last_position())
+        yield
+
+
+@asynccontextmanager
+async def one_worker(stack: Bus, name: str, hosts: Sequence[str] = ()) -> AsyncIterator[Plane]:
     """One worker alone; its devices are reached over the bus. One that serves a single host reads its host alone."""
     devices: Devices = RemoteDevices(BusChannel(stack.connection))
     subject = host_filter(hosts[0]) if len(hosts) == 1 else ""
@@ -75,7 +105,7 @@ async def one_worker(stack: Stack, name: str, hosts: Sequence[str] = ()) -> Asyn
 
 
 @asynccontextmanager
-async def only_fabric(stack: Stack, faults: FaultPlan | None, journal: Path | None) -> AsyncIterator[Plane]:
+async def only_fabric(stack: Bus, faults: FaultPlan | None, journal: Path | None) -> AsyncIterator[Plane]:
     """The modelled fabric alone, served over the bus. ``journal`` keeps what is configured when this process ends."""
     async with _running() as start, _fabric(stack, start, faults, journal or _journal_path(stack)):
         yield Plane()
@@ -110,13 +140,13 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return _first(leaf) if isinstance(leaf, BaseExceptionGroup) else leaf
 
 
-def _journal_path(stack: Stack) -> Path | None:
+def _journal_path(stack: Bus) -> Path | None:
     return stack.servers.data / "fabric.jsonl" if stack.servers.data else None
 
 
 @asynccontextmanager
 async def _fabric(
-    stack: Stack, start: Start, faults: FaultPlan | None, journal_path: Path | None
+    stack: Bus, start: Start, faults: FaultPlan | None, journal_path: Path | None
 ) -> AsyncIterator[SimulatedDevices]:
     """The modelled fabric, cabled as the log's world says and served over the bus."""
     with Journal(journal_path) if journal_path else nullcontext() as journal:

@@ -5,7 +5,7 @@ The answers come from device state alone; only the questions (which pairs) come 
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -33,7 +33,7 @@ class Proof(msgspec.Struct, kw_only=True):
 
 
 def reachable_pairs(ports: Sequence[PortRow]) -> list[Pair]:
-    """Pairs that must reach each other: each usable port and the next one of its VRF, so that every port is asked."""
+    """Pairs that must reach each other, there and back: each usable port and the next one of its VRF."""
     pairs: list[Pair] = []
     usable = sorted((port for port in ports if port.usable), key=lambda port: (port.vrf, port.port))
     for _, group in itertools.groupby(usable, key=lambda port: port.vrf):
@@ -61,10 +61,15 @@ async def prove(stack: Stack, ports: Sequence[PortRow]) -> Proof:
     """Ask the fabric. Raises DevicesUnavailable when no fabric answers."""
     fabric = RemoteDevices(BusChannel(stack.connection))
     reachable, isolated = reachable_pairs(ports), isolated_pairs(ports)
-    paths = await fabric.trace(_asks(reachable))
-    crossing = await fabric.trace(_asks(isolated))
+    there = await fabric.trace([Ask(a.port, b.port) for a, b in reachable])
+    back = await fabric.trace([Ask(b.port, a.port) for a, b in reachable])
+    crossing = await fabric.trace([Ask(a.port, b.port) for a, b in isolated])
     held = await fabric.leftovers()
-    lost = [f"{a.name} → {b.name}: {p.reason}" for (a, b), p in zip(reachable, paths, strict=True) if not p.reachable]
+    lost = [
+        f"{a.name} ↔ {b.name}: {out.reason or home.reason}"
+        for (a, b), out, home in zip(reachable, there, back, strict=True)
+        if not (out.reachable and home.reachable)
+    ]
     leaked = [f"{a.name} → {b.name} crosses VRFs" for (a, b), p in zip(isolated, crossing, strict=True) if p.reachable]
     needed = Counter(vnics=len(ports), flows=len(ports), leaf_entries=_leaf_entries(ports))
     beyond = [max(getattr(held, kind) - needed[kind], 0) for kind in needed]
@@ -76,10 +81,6 @@ async def prove(stack: Stack, ports: Sequence[PortRow]) -> Proof:
         leftovers=sum(beyond),
         first_problem=next(iter([*lost, *leaked]), ""),
     )
-
-
-def _asks(pairs: Iterable[Pair]) -> list[Ask]:
-    return [Ask(a.port, b.port) for a, b in pairs]
 
 
 def _leaf_entries(ports: Sequence[PortRow]) -> int:

@@ -8,7 +8,7 @@ import fcntl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import TypedDict
 
 import msgspec
 import structlog
@@ -19,13 +19,10 @@ from bus.log import Checkpoints, Log, Quarantine
 from bus.shared import shared
 from driftline import discovery
 from driftline.errors import UsageError
-from projections.postgres import Database
+from projections.postgres import Database, place_of
 from projections.postgres import connect as connect_database
 
 log = structlog.get_logger("stack")
-
-#: Where the servers come from: named by the person, a running driftline, or started here.
-Origin = Literal["given", "running", "data", "temporary"]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,28 +34,40 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Servers(msgspec.Struct, frozen=True, kw_only=True):
-    """The servers in use. ``workers_run``: somebody else runs workers on them."""
+    """The servers in use. ``…_found``: it was there already, so others may work on it too; else it was started here.
+
+    ``postgres`` is empty where none was asked for.
+    """
 
     nats: str
-    postgres: str
-    origin: Origin
+    nats_found: bool
+    postgres: str = ""
+    postgres_found: bool = False
     data: Path | None = None
 
-    @property
-    def workers_run(self) -> bool:
-        """Whether workers can be expected to run elsewhere."""
-        return self.origin in ("given", "running")
 
-
-class Stack(msgspec.Struct, frozen=True, kw_only=True):
-    """Open connections to the servers."""
+class Bus(msgspec.Struct, frozen=True, kw_only=True):
+    """Open connections to NATS."""
 
     servers: Servers
     connection: jetstream.Connection
     log: Log
     checkpoints: Checkpoints
     quarantine: Quarantine
+
+
+class Stack(Bus, frozen=True, kw_only=True):
+    """Open connections to NATS and PostgreSQL."""
+
     database: Database
+
+
+@asynccontextmanager
+async def open_bus(options: Options) -> AsyncIterator[Bus]:
+    """As ``open_stack``, for what needs no database."""
+    async with AsyncExitStack() as exits:
+        servers = await _servers(options, exits, join_running=True, database=False)
+        yield Bus(**await _connect(servers, exits))
 
 
 @asynccontextmanager
@@ -68,36 +77,46 @@ async def open_stack(options: Options, *, join_running: bool = True) -> AsyncIte
     Raises UsageError, LogUnavailable, DatabaseUnavailable or EmbeddedError, each naming the address or folder.
     """
     async with AsyncExitStack() as exits:
-        servers = await _servers(options, exits, join_running=join_running)
-        connection = await exits.enter_async_context(jetstream.connect(servers.nats))
+        servers = await _servers(options, exits, join_running=join_running, database=True)
         database = await exits.enter_async_context(connect_database(servers.postgres))
-        yield Stack(
-            servers=servers,
-            connection=connection,
-            log=await exits.enter_async_context(shared(jetstream.JetStreamLog(connection))),
-            checkpoints=jetstream.JetStreamCheckpoints(connection),
-            quarantine=jetstream.JetStreamQuarantine(connection),
-            database=database,
-        )
+        yield Stack(**await _connect(servers, exits), database=database)
 
 
-async def _servers(options: Options, exits: AsyncExitStack, *, join_running: bool) -> Servers:
-    if options.nats and options.postgres:
-        return Servers(nats=options.nats, postgres=options.postgres, origin="given")
-    if join_running and not (options.nats or options.postgres):
-        running = discovery.find(options.data)
+class _Connected(TypedDict):
+    servers: Servers
+    connection: jetstream.Connection
+    log: Log
+    checkpoints: Checkpoints
+    quarantine: Quarantine
+
+
+async def _connect(servers: Servers, exits: AsyncExitStack) -> _Connected:
+    connection = await exits.enter_async_context(jetstream.connect(servers.nats))
+    return {
+        "servers": servers,
+        "connection": connection,
+        "log": await exits.enter_async_context(shared(jetstream.JetStreamLog(connection))),
+        "checkpoints": jetstream.JetStreamCheckpoints(connection),
+        "quarantine": jetstream.JetStreamQuarantine(connection),
+    }
+
+
+async def _servers(options: Options, exits: AsyncExitStack, *, join_running: bool, database: bool) -> Servers:
+    nats, postgres, data = options.nats, options.postgres, options.data
+    if join_running and not (nats or postgres):
+        running = discovery.find(data)
         if running is not None:
-            return Servers(nats=running.nats, postgres=running.postgres, origin="running")
-    if options.data is not None:
-        exits.enter_context(_sole_user(options.data))
-    nats, postgres = options.nats, options.postgres
+            return Servers(nats=running.nats, nats_found=True, postgres=running.postgres, postgres_found=True)
+    if data is not None:
+        exits.enter_context(_sole_user(data))
     if not nats:
-        nats = (await exits.enter_async_context(embedded_nats(_part(options.data, "nats")))).url
-    if not postgres:
-        postgres = (await exits.enter_async_context(embedded_postgres_server(_part(options.data, "postgres")))).url
-    origin: Origin = "given" if options.nats else "data" if options.data else "temporary"
-    log.info("servers started", nats=nats, postgres=postgres, data=str(options.data or "temporary"))
-    return Servers(nats=nats, postgres=postgres, origin=origin, data=options.data)
+        nats = (await exits.enter_async_context(embedded_nats(_part(data, "nats")))).url
+    if database and not postgres:
+        postgres = (await exits.enter_async_context(embedded_postgres_server(_part(data, "postgres")))).url
+    log.info("servers", nats=nats, postgres=place_of(postgres) if postgres else "none", data=str(data or "temporary"))
+    return Servers(
+        nats=nats, nats_found=bool(options.nats), postgres=postgres, postgres_found=bool(options.postgres), data=data
+    )
 
 
 def _part(data: Path | None, name: str) -> Path | None:

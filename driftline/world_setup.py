@@ -10,7 +10,7 @@ import msgspec
 
 from bus.envelope import request
 from bus.events import AnyEvent
-from driftline.stack import Stack
+from driftline.stack import Bus
 from driftline.world import check, generate, load
 from projections.world import World
 
@@ -43,28 +43,28 @@ def world_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_world
 
 
-async def world_of_log(stack: Stack) -> World:
+async def world_of_log(bus: Bus) -> World:
     """The world as the log describes it now."""
     world = World()
-    async for batch in stack.log.read(0, await stack.log.last_position()):
+    async for batch in bus.log.read(0, await bus.log.last_position()):
         for r in batch.records:
             world.evolve(r)
     return world
 
 
-async def describe_world(stack: Stack, choice: WorldChoice, instances: int = 0) -> str:
+async def describe_world(bus: Bus, choice: WorldChoice, instances: int = 0) -> str:
     """Put the chosen world on the log, where it is not there already; returns it in words.
 
     A log that describes a world keeps it, unless a file adds to it. ``instances``: generate room for this many.
     Raises WorldError when a file is wrong or contradicts what the log says.
     """
-    world = await world_of_log(stack)
+    world = await world_of_log(bus)
     if choice.file is not None or not world.hosts:
         events = load(choice.file) if choice.file else _generate(choice, instances)
         new = [request(event, actor="operator") for event in check(events, world)]
         for start in range(0, len(new), APPEND_MAX):
-            await stack.log.append(new[start : start + APPEND_MAX])
-        world = await world_of_log(stack)
+            await bus.log.append(new[start : start + APPEND_MAX])
+        world = await world_of_log(bus)
     zones = sorted({host.az for host in world.hosts.values()})
     return f"{len(zones)} zones, {len(world.hosts)} hosts, {len(world.networks)} networks"
 
@@ -73,7 +73,7 @@ def _generate(choice: WorldChoice, instances: int) -> list[AnyEvent]:
     return generate(azs=choice.azs, hosts=choice.hosts, instances=max(instances, INSTANCES_MIN))
 
 
-async def labels_of_log(stack: Stack) -> tuple[list[str], list[str]]:
+async def labels_of_log(bus: Bus) -> tuple[list[str], list[str]]:
     """The zones and the network labels that the log describes, sorted."""
-    world = await world_of_log(stack)
+    world = await world_of_log(bus)
     return sorted({host.az for host in world.hosts.values()}), sorted(world.by_label)

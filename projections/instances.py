@@ -58,7 +58,8 @@ class Instances(Fold):
         self.by_name: dict[str, str] = {}
         self.load: dict[str, int] = {}
         #: (instance, correlation) of requests that were refused on an instance which belongs to another request.
-        self.answered: set[tuple[str, str]] = set()
+        self.refused_spawns: set[tuple[str, str]] = set()
+        self.refused_deletes: set[tuple[str, str]] = set()
 
     def get(self, instance: str) -> InstanceRow | None:
         """The instance, None if it was never asked for."""
@@ -127,7 +128,7 @@ class Instances(Fold):
     def _refused(self, r: Recorded, e: InstanceRefused) -> tuple[Touched, ...]:
         row = self.get(e.instance)
         if row is None or row.request != r.correlation:
-            self.answered.add((e.instance, r.correlation))
+            self.refused_spawns.add((e.instance, r.correlation))
             return NOTHING
         if row.state not in SPAWNING:
             return NOTHING
@@ -149,7 +150,7 @@ class Instances(Fold):
         row = self.get(e.instance)
         if row is None or row.delete_request or row.state in ENDED or row.cleaned:
             return NOTHING
-        if (e.instance, r.correlation) in self.answered:
+        if (e.instance, r.correlation) in self.refused_deletes:
             return NOTHING
         row.delete_request = r.correlation
         return self._touch(row)
@@ -180,7 +181,7 @@ class Instances(Fold):
 
     @on(InstanceDeleteRefused)
     def _delete_refused(self, r: Recorded, e: InstanceDeleteRefused) -> tuple[Touched, ...]:
-        self.answered.add((e.instance, r.correlation))
+        self.refused_deletes.add((e.instance, r.correlation))
         row = self.get(e.instance)
         if row is None or row.delete_request != r.correlation:
             return NOTHING

@@ -87,6 +87,10 @@ class Database:
             async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
                 try:
                     yield connection
+                except asyncpg.InternalClientError as error:
+                    # Seen when the server dies between two statements: asyncpg has lost track of the conversation.
+                    connection.terminate()
+                    raise DatabaseUnavailable(f"{self.place}: the connection was lost ({error})") from error
                 except asyncpg.InterfaceError as error:
                     if connection.is_closed():
                         raise DatabaseUnavailable(f"{self.place}: the connection was lost") from error
@@ -97,11 +101,14 @@ class Database:
 async def connect(dsn: str, *, connections: int = 4) -> AsyncIterator[Database]:
     """A database at ``dsn`` (a PostgreSQL URL), closed at the end. Raises DatabaseUnavailable."""
     place = place_of(dsn)
-    with _mapped(place, _TRANSIENT + _REFUSED):
-        pool = await asyncpg.create_pool(
-            dsn, min_size=1, max_size=connections, timeout=CONNECT_TIMEOUT_S, command_timeout=STATEMENT_TIMEOUT_S
-        )
+    # No minimum: the pool would try to keep it in the background, and log a traceback each time while we are waiting.
+    pool = asyncpg.create_pool(
+        dsn, min_size=0, max_size=connections, timeout=CONNECT_TIMEOUT_S, command_timeout=STATEMENT_TIMEOUT_S
+    )
     try:
+        with _mapped(place, _TRANSIENT + _REFUSED):
+            await pool
+            await pool.release(await pool.acquire())
         yield Database(pool, place)
     finally:
         # Whoever took a connection has given it back by now, or was cancelled; a server that is away must not hold us.

@@ -59,7 +59,7 @@ def decide(state: NovaState, r: Recorded) -> Iterable[Decision]:
 
 def _spawn(state: NovaState, r: Recorded, request: SpawnRequested) -> Iterable[Decision]:
     row = state.instances.get(request.instance)
-    if row is None or (request.instance, r.correlation) in state.instances.answered:
+    if row is None or (request.instance, r.correlation) in state.instances.refused_spawns:
         return ()
     if row.request != r.correlation:
         return (_refuse(request, "the instance id is in use", "instance", request.instance),)
@@ -140,7 +140,7 @@ def _port_reported(state: NovaState, report: PortEvent) -> Iterable[Decision]:
 
 def _delete(state: NovaState, r: Recorded, request: InstanceDeleteRequested) -> Iterable[Decision]:
     row = state.instances.get(request.instance)
-    if (request.instance, r.correlation) in state.instances.answered:
+    if (request.instance, r.correlation) in state.instances.refused_deletes:
         return ()
     if row is None or row.delete_request != r.correlation:
         reason = _why_not_deleted(row)

@@ -1,4 +1,4 @@
-"""Runs workers over a log: follow → fold → decide → append and perform → checkpoint. Any number of them in a process."""
+"""Runs workers over a log: follow → fold → decide → append and perform → checkpoint. Any number in a process."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""The event language, one file per aggregate. ``EVENT_TYPES`` lists it whole; ``AnyEvent`` is its union for decoding."""
+"""The event language, one file per aggregate. ``EVENT_TYPES`` lists it whole; ``AnyEvent`` is its union."""
 
 from bus.events.base import Event, Token, tag_of
 from bus.events.host import AzAdded, HostAdded, RegionAdded, physical_network

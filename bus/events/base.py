@@ -1,21 +1,22 @@
 """What every event is: a frozen struct with a written-out, versioned tag and a place in the subject tree.
 
 The tag of an event (``port.allocated.v1``) is its aggregate, its name and its version. The field that holds the
-aggregate's key carries the aggregate's name (``PortAllocated.port``), so an event can be routed without knowing its type.
+aggregate's key carries the aggregate's name (``PortAllocated.port``), so an event is routed by its tag alone.
 """
 
 from typing import Annotated, ClassVar
 
 import msgspec
 
-#: An identifier that is also one NATS subject token: no dots, spaces or wildcards. ``_`` alone means "none" in a subject.
+#: An identifier that is also one NATS subject token: no dots, spaces or wildcards. ``_`` in a subject means "none".
 #: The pattern ends in "nothing more", because ``$`` would let a line feed through, and into a NATS protocol line.
 Token = Annotated[
     str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}(?![\s\S])", description="one subject token")
 ]
 #: A token that leaves room for the suffix of its ports' ids.
 InstanceId = Annotated[
-    str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,60}(?![\s\S])", description="a token of at most 61 characters")
+    str,
+    msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,60}(?![\s\S])", description="a token of at most 61 characters"),
 ]
 #: Microseconds since the Unix epoch, UTC.
 TimeUs = Annotated[int, msgspec.Meta(ge=0, description="microseconds since the Unix epoch, UTC")]

@@ -46,7 +46,7 @@ class InstanceActive(Event, tag="instance.active.v1", frozen=True, kw_only=True)
 
 
 class InstanceRefused(Event, tag="instance.refused.v1", frozen=True, kw_only=True):
-    """The spawn request cannot be granted; nothing of it remains. ``field`` and ``value`` name what was wrong with it."""
+    """The spawn request cannot be granted; nothing of it remains. ``field`` and ``value`` name what was wrong."""
 
     instance: InstanceId
     az: Token

@@ -14,7 +14,9 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from driftline.errors import UsageError
 from driftline.stack import Options
+from workers.devices.simulated.faults import FaultPlan, parse_faults
 
 F = TypeVar("F", bound=Callable[..., Any])
 PIPE_WIDTH = 180
@@ -45,6 +47,19 @@ def server_options(default_level: str = "warning") -> Callable[[F], F]:
         return with_options  # type: ignore[return-value]  # click replaces the signature
 
     return decorate
+
+
+def faults_option(command: F) -> F:
+    """``--faults``; arrives as ``faults: FaultPlan``."""
+
+    def parse(context: click.Context, parameter: click.Parameter, text: str) -> FaultPlan:
+        try:
+            return parse_faults(text)
+        except ValueError as error:
+            raise UsageError(f"--{error}") from error
+
+    text = "Device latency (s) and failures, e.g. 'LeafVlan:latency=0.05,fail=0.1;broken:az1-leaf1=power'."
+    return click.option("--faults", default="", callback=parse, metavar="PLAN", help=text)(command)
 
 
 def configure_logging(level: str) -> None:

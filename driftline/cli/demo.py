@@ -4,30 +4,32 @@ from typing import cast
 
 import click
 
-from driftline.cli.common import people, print_json, run, server_options
+from driftline.cli.common import faults_option, people, print_json, run, server_options
 from driftline.cli.load import finish, new_prefix, show_report
 from driftline.cli.panel import Panel
 from driftline.cli.ports import show_timeline
 from driftline.exercise import exercise
-from driftline.plane import working_plane
+from driftline.plane import all_in_one
 from driftline.stack import Options, open_stack
 from driftline.state import rows
 from driftline.trace import Target, burst
 from driftline.world_setup import WorldChoice, describe_world, labels_of_log, world_options
 from projections.spawns import SpawnRow
+from workers.devices.simulated.faults import FaultPlan
 
 
 @click.command()
 @click.option("--instances", type=click.IntRange(1, 100_000), default=200, show_default=True, help="Spawn this many.")
 @world_options
+@faults_option
 @server_options()
-def demo(options: Options, world: WorldChoice, instances: int, as_json: bool) -> None:
+def demo(options: Options, world: WorldChoice, instances: int, faults: FaultPlan, as_json: bool) -> None:
     """Spawn instances on a generated world, show Figures 8 and 10, prove reachability and verify the projections."""
-    run(_demo(options, world, instances, as_json=as_json))
+    run(_demo(options, world, instances, faults, as_json=as_json))
 
 
-async def _demo(options: Options, world: WorldChoice, instances: int, *, as_json: bool) -> None:
-    async with open_stack(options, join_running=False) as stack, working_plane(stack) as plane:
+async def _demo(options: Options, world: WorldChoice, instances: int, faults: FaultPlan, *, as_json: bool) -> None:
+    async with open_stack(options, join_running=False) as stack, all_in_one(stack, faults) as plane:
         described = await describe_world(stack, world, instances)
         azs, labels = await labels_of_log(stack)
         requests = burst(instances, azs, [Target(label=label) for label in labels], prefix=new_prefix())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from driftline.cli.common import people, print_json, print_table, run, server_options
+from driftline.cli.common import faults_option, people, print_json, print_table, run, server_options
 from driftline.cli.panel import Panel
 from driftline.cli.ports import figure_8
 from driftline.cli.verify import show_verdict
@@ -17,6 +17,7 @@ from driftline.stack import Options, open_stack
 from driftline.trace import Target, TraceRow, burst, plan, read_trace
 from driftline.world_setup import WorldChoice, describe_world, world_of_log, world_options
 from projections.world import World
+from workers.devices.simulated.faults import FaultPlan
 
 
 @click.command()
@@ -35,6 +36,7 @@ from projections.world import World
     "--in-flight", type=click.IntRange(1), default=2000, show_default=True, help="Requests under way at most."
 )
 @world_options
+@faults_option
 @server_options()
 def load(
     options: Options,
@@ -49,6 +51,7 @@ def load(
     network: str | None,
     label: str | None,
     in_flight: int,
+    faults: FaultPlan,
     as_json: bool,
 ) -> None:
     """Publish a load, wait until every request has its outcome, and check everything that can be checked.
@@ -62,7 +65,7 @@ def load(
         raise UsageError("--speed: a load without a trace has no times to speed up")
     rows = read_trace(trace, name_column, created_column, deleted_column or None, host_column) if trace else []
     given = Target(network, label) if network or label else None
-    run(_load(options, world, rows, instances, given, speed, in_flight, as_json=as_json))
+    run(_load(options, world, rows, instances, given, speed, in_flight, faults, as_json=as_json))
 
 
 async def _load(
@@ -73,10 +76,11 @@ async def _load(
     given: Target | None,
     speed: float | None,
     in_flight: int,
+    faults: FaultPlan,
     *,
     as_json: bool,
 ) -> None:
-    async with open_stack(options) as stack, working_plane(stack) as plane:
+    async with open_stack(options) as stack, working_plane(stack, faults) as plane:
         described = await describe_world(stack, world, instances or len(rows))
         known = await world_of_log(stack)
         azs, targets = sorted({host.az for host in known.hosts.values()}), _targets(known, given)

@@ -8,7 +8,7 @@ from driftline.channel import BusChannel
 from driftline.cli.common import people, print_json, print_table, run, server_options
 from driftline.errors import NotDone
 from driftline.figures import sequence, timed_steps
-from driftline.plane import working_plane
+from driftline.plane import current_projections, working_plane
 from driftline.stack import Options, open_stack
 from driftline.state import find_instance, rows, wait_projected
 from projections.port_states import PAIRS
@@ -31,7 +31,7 @@ def ports(options: Options, host: str | None, network: str | None, name: str | N
 
 
 async def _ports(options: Options, where: dict[str, str], *, as_json: bool) -> None:
-    async with open_stack(options) as stack:
+    async with open_stack(options) as stack, current_projections(stack):
         found = await rows(stack.database, "ports", where)
     if as_json:
         print_json(found)
@@ -49,7 +49,7 @@ def port_states(options: Options, history: bool, as_json: bool) -> None:
 
 
 async def _port_states(options: Options, *, history: bool, as_json: bool) -> None:
-    async with open_stack(options) as stack:
+    async with open_stack(options) as stack, current_projections(stack):
         found = await rows(stack.database, "port_states")
     if history:
         columns = ("second_us", *(pair.lower() for pair in PAIRS))
@@ -94,7 +94,7 @@ def timeline(options: Options, instance: str, as_json: bool) -> None:
 
 
 async def _timeline(options: Options, instance: str, *, as_json: bool) -> None:
-    async with open_stack(options) as stack:
+    async with open_stack(options) as stack, current_projections(stack):
         row = await find_instance(stack.database, instance)
         (spawned,) = await rows(stack.database, "spawns", {"instance": row.instance})
     assert isinstance(spawned, SpawnRow)
@@ -120,7 +120,7 @@ def networks(options: Options, as_json: bool) -> None:
 
 
 async def _networks(options: Options, *, as_json: bool) -> None:
-    async with open_stack(options) as stack:
+    async with open_stack(options) as stack, current_projections(stack):
         found = await rows(stack.database, "networks")
         pools = await rows(stack.database, "pools")
     free: dict[str, int] = {}

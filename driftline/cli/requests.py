@@ -84,7 +84,8 @@ async def _delete(options: Options, instance: str, timeout_s: float, *, as_json:
 async def _request(options: Options, event: SpawnRequested, timeout_s: float, *, as_json: bool) -> None:
     async with open_stack(options) as stack, working_plane(stack) as plane:
         outcome = await _publish(stack, event, event.name, timeout_s, as_json=as_json)
-        await wait_projected(stack, plane, outcome.position)
+        if plane.projector is not None:  # it ends with this command, and is to have seen the end of this story
+            await plane.projector.wait_for(outcome.position)
 
 
 async def _publish(

@@ -3,18 +3,19 @@
 import asyncio
 import os
 import signal
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import click
 import structlog
 
-from driftline.cli.common import people, print_json, progress_console, run, server_options
+from driftline.cli.common import faults_option, people, print_json, progress_console, run, server_options
 from driftline.discovery import Running, announced
 from driftline.errors import UsageError
 from driftline.plane import WORKERS, all_in_one, one_worker, only_fabric, only_projector
-from driftline.stack import Options, open_stack
+from driftline.stack import Options, open_bus, open_stack
 from driftline.world_setup import WorldChoice, describe_world, world_options
-from workers.devices.simulated.faults import FaultPlan, parse_faults
+from workers.devices.simulated.faults import FaultPlan
 
 log = structlog.get_logger("driftline")
 
@@ -22,21 +23,13 @@ log = structlog.get_logger("driftline")
 ROLES = (*WORKERS, "fabric", "projector")
 
 
-def faults_of(text: str) -> FaultPlan:
-    """The fault plan of a ``--faults`` option. Raises UsageError."""
-    try:
-        return parse_faults(text)
-    except ValueError as error:
-        raise UsageError(f"--{error}") from error
-
-
 @click.command()
 @world_options
-@click.option("--faults", default="", help="Device latency and failures, e.g. 'LeafVlan:latency=0.05,fail=0.1'.")
+@faults_option
 @server_options("info")
-def up(options: Options, world: WorldChoice, faults: str, as_json: bool) -> None:
+def up(options: Options, world: WorldChoice, faults: FaultPlan, as_json: bool) -> None:
     """Run the control plane until interrupted: all workers, the modelled fabric and the projections."""
-    run(_up(options, world, faults_of(faults)))
+    run(_up(options, world, faults))
 
 
 async def _up(options: Options, world: WorldChoice, faults: FaultPlan) -> None:
@@ -60,32 +53,30 @@ async def _up(options: Options, world: WorldChoice, faults: FaultPlan) -> None:
 @click.command()
 @click.argument("role", type=click.Choice(ROLES))
 @click.option("--host", "hosts", multiple=True, help="compute, ovs-agent: serve only this host (repeatable).")
-@click.option("--faults", default="", help="fabric: device latency and failures.")
+@faults_option
 @click.option(
     "--journal", type=click.Path(path_type=Path, dir_okay=False), help="fabric: keep the devices' state here."
 )
 @server_options("info")
 def worker(
-    options: Options, role: str, hosts: tuple[str, ...], faults: str, journal: Path | None, as_json: bool
+    options: Options, role: str, hosts: tuple[str, ...], faults: FaultPlan, journal: Path | None, as_json: bool
 ) -> None:
     """Run one ROLE as a process of its own, until interrupted."""
     if hosts and not (role in WORKERS and WORKERS[role].per_host):
         raise UsageError(f"--host: {role} serves no single host")
-    run(_worker(options, role, hosts, faults_of(faults), journal))
+    run(_worker(options, role, hosts, faults, journal))
 
 
 async def _worker(options: Options, role: str, hosts: tuple[str, ...], faults: FaultPlan, journal: Path | None) -> None:
-    async with open_stack(options) as stack:
-        match role:
-            case "fabric":
-                plane = only_fabric(stack, faults, journal)
-            case "projector":
-                plane = only_projector(stack)
-            case _:
-                plane = one_worker(stack, role, hosts)
-        async with plane:
-            log.info("worker runs", role=role, hosts=list(hosts) or "all")
-            await _until_interrupted()
+    async with AsyncExitStack() as exits:
+        if role == "projector":
+            await exits.enter_async_context(only_projector(await exits.enter_async_context(open_stack(options))))
+        else:
+            bus = await exits.enter_async_context(open_bus(options))
+            plane = only_fabric(bus, faults, journal) if role == "fabric" else one_worker(bus, role, hosts)
+            await exits.enter_async_context(plane)
+        log.info("worker runs", role=role, hosts=list(hosts) or "all")
+        await _until_interrupted()
 
 
 @click.command()
@@ -97,8 +88,8 @@ def world(options: Options, world: WorldChoice, as_json: bool) -> None:
 
 
 async def _world(options: Options, choice: WorldChoice, *, as_json: bool) -> None:
-    async with open_stack(options) as stack:
-        described = await describe_world(stack, choice)
+    async with open_bus(options) as bus:
+        described = await describe_world(bus, choice)
     if as_json:
         print_json({"world": described})
     else:

@@ -12,7 +12,7 @@ from bus.events import tag_of
 from bus.log import Batch
 from driftline.cli.common import people, print_json, print_table, run, server_options
 from driftline.errors import UsageError
-from driftline.stack import Options, Stack, open_stack
+from driftline.stack import Bus, Options, open_bus
 
 
 @click.command()
@@ -27,7 +27,7 @@ def tail(options: Options, last: int, after: int | None, subject: str, follow: b
 
 
 async def _tail(options: Options, last: int, after: int | None, subject: str, *, follow: bool, as_json: bool) -> None:
-    async with open_stack(options) as stack:
+    async with open_bus(options) as stack:
         end = await stack.log.last_position()
         start = max(end - last, 0) if after is None else after
         if start > end:
@@ -41,7 +41,7 @@ async def _tail(options: Options, last: int, after: int | None, subject: str, *,
                 _show(r, as_json=as_json)
 
 
-def _batches(stack: Stack, start: int, subject: str) -> AsyncIterator[Batch]:
+def _batches(stack: Bus, start: int, subject: str) -> AsyncIterator[Batch]:
     return stack.log.follow(start, subject)
 
 
@@ -77,7 +77,7 @@ def quarantine(options: Options, as_json: bool) -> None:
 
 
 async def _quarantine(options: Options, *, as_json: bool) -> None:
-    async with open_stack(options) as stack:
+    async with open_bus(options) as stack:
         kept = await stack.quarantine.list()
     if as_json:
         print_json([{**msgspec.structs.asdict(one), "data": one.data.decode(errors="replace")} for one in kept])

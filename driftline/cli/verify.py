@@ -5,6 +5,7 @@ from rich.progress import Progress
 
 from driftline.cli.common import people, print_json, print_table, progress_console, run, server_options
 from driftline.errors import NotDone
+from driftline.plane import current_projections
 from driftline.stack import Options, open_stack
 from projections.verify import Verdict
 from projections.verify import verify as verify_projections
@@ -21,7 +22,7 @@ def verify(options: Options, as_json: bool) -> None:
 
 
 async def _verify(options: Options, *, as_json: bool) -> None:
-    async with open_stack(options) as stack:
+    async with open_stack(options) as stack, current_projections(stack):
         with Progress(console=progress_console(), transient=True) as bars:
             bar = bars.add_task("rebuilding from the log")
             verdict = await verify_projections(

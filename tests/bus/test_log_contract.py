@@ -13,6 +13,7 @@ from bus.errors import Conflict
 from bus.jetstream import JetStreamLog, connect
 from bus.log import Appended
 from bus.memory import MemoryLog
+from bus.shared import SharedLog
 from bus.subjects import history_filter, host_filter, subject_of
 from tests.bus.given import OpenLog, active, gather, plugged
 
@@ -20,10 +21,25 @@ from tests.bus.given import OpenLog, active, gather, plugged
 SIZES = [3, 11, 12, 40]
 
 
-@pytest_asyncio.fixture(params=["memory", "jetstream"])
+class SharedMemoryLog(SharedLog):
+    """A shared reader over a log that takes raw messages, too."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        super().__init__(log)
+        self.append_raw = log.append_raw
+
+
+@pytest_asyncio.fixture(params=["memory", "shared", "jetstream"])
 async def log(request: pytest.FixtureRequest) -> AsyncIterator[OpenLog]:
     if request.param == "memory":
         yield MemoryLog()
+        return
+    if request.param == "shared":
+        async with asyncio.TaskGroup() as tasks:
+            one = SharedMemoryLog(MemoryLog())
+            reading = tasks.create_task(one.run())
+            yield one
+            reading.cancel()
         return
     async with embedded_nats() as server, connect(server.url) as connection:
         yield JetStreamLog(connection)

@@ -1,6 +1,6 @@
 """What PostgreSQL is given and gives back: odd values, readers, snapshots, and who may move the checkpoint."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -49,7 +49,7 @@ async def rows_of(database: Database, table: str, **where: Any) -> list[Row]:
 async def test_any_text_is_kept_and_verified(database: Database, reason: str, kept: str | None) -> None:
     story = Story().world()
     story.request("i1")
-    story.tell(PortPlugFailed(**{**claim(), "port": "i1-0"}, reason=reason))
+    story.tell(PortPlugFailed(**claim("i1-0"), reason=reason))
     log = await projected(story, database)
     [row] = await rows_of(database, "ports")
     assert isinstance(row, PortRow)
@@ -84,9 +84,7 @@ async def test_people_can_read_the_times(database: Database) -> None:
         at = await connection.fetchval("SELECT allocated_at FROM driftline.ports_v")
         steps = await connection.fetchrow("SELECT step_03_at, step_13_at FROM driftline.spawns_v")
     allocated_us = START_US + (story.position - 1) * STEP_US
-    assert at == datetime.fromtimestamp(0, UTC).replace(microsecond=0) + (
-        datetime.fromtimestamp(allocated_us // 1_000_000, UTC) - datetime.fromtimestamp(0, UTC)
-    ).__class__(microseconds=allocated_us)
+    assert at == datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=allocated_us)
     assert tuple(steps or ()) == (at, None)
 
 

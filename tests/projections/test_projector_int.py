@@ -1,10 +1,13 @@
 """The projector against a real PostgreSQL: its tables are the fold of the log, whatever happens to either."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
+from structlog.typing import EventDict, WrappedLogger
 
 from bus.embedded import embedded_postgres_server
 from bus.envelope import Recorded, Rejected
@@ -29,6 +32,24 @@ def busy(count: int = 40) -> Story:
         if i % 3 == 2:
             story.delete(f"i{i - 1}")
     return story
+
+
+@contextmanager
+def logged(event: str) -> Iterator[asyncio.Event]:
+    """Set as soon as a line with this event is logged."""
+    seen = asyncio.Event()
+
+    def look(_logger: WrappedLogger, _name: str, line: EventDict) -> EventDict:
+        if line["event"] == event:
+            seen.set()
+        raise structlog.DropEvent
+
+    before = structlog.get_config()["processors"]
+    structlog.configure(processors=[look])
+    try:
+        yield seen
+    finally:
+        structlog.configure(processors=before)
 
 
 async def log_of(story: Story) -> MemoryLog:
@@ -86,7 +107,7 @@ async def test_events_that_come_while_it_runs_are_projected(database: Database) 
         for i in range(20):
             story.spawn(f"i{i}")
             await log.append(story.envelopes)
-            if i % 4 == 0:
+            if i % 4 == 3:
                 await projector.wait_for(story.position)
     await assert_equal(log, database, story.position)
 
@@ -175,7 +196,9 @@ async def test_stop_while_postgresql_is_away_says_so_and_loses_nothing() -> None
         run = asyncio.create_task(projector.run())
         await projector.wait_for(story.position)
         await server.kill()
-        await log.append(story.spawn("new").envelopes)
+        with logged("trying again") as failed:
+            await log.append(story.spawn("new").envelopes)
+            await failed.wait()
         await projector.stop()
         with pytest.raises(DatabaseUnavailable):
             await run

@@ -83,13 +83,17 @@ async def test_the_projector_may_run_meanwhile(database: Database) -> None:
     story, log = Story().world(), MemoryLog()
     projector = Projector(log, database, MemoryQuarantine(), ahead_events=30)
     async with running(projector):
-        positions = []
+        positions: list[int] = []
+        await log.append(story.envelopes)
+        await projector.wait_for(1)
         for i in range(40):
             await log.append(story.spawn(f"i{i}", f"h{i % 3 + 1}").envelopes)
             if i % 8 == 7:
                 verdict = await verify(log, database)
                 assert verdict.difference is None
                 positions.append(verdict.position)
+            if i % 8 == 0:
+                await projector.wait_for(story.position - 100)
         await projector.wait_for(story.position)
     assert positions == sorted(positions)
     assert (await verify(log, database)).position == story.position
