@@ -5,8 +5,6 @@ leaves or reaches zero) starts a new epoch, the log position of that change; an 
 epoch it answers, so a late one can never be taken for the current state.
 """
 
-from collections.abc import Iterable
-
 import msgspec
 
 from bus.envelope import Recorded
@@ -78,8 +76,7 @@ class Leaves(Fold):
         self._cabling: dict[str, tuple[tuple[str, str], ...]] = {}
         self._users: dict[Key, set[str]] = {}
         #: Ports that wait for an entry: newly bound ones to be carried, unbound ones to be gone or needed again.
-        self._arriving: dict[Key, set[str]] = {}
-        self._leaving: dict[Key, set[str]] = {}
+        self._waiting: dict[Key, set[str]] = {}
 
     def entries(self, port: CncPort) -> list[LeafInterfaceRow]:
         """The entries that ``port`` is or was bound through, as far as they exist: one on each leaf of its pair."""
@@ -87,12 +84,8 @@ class Leaves(Fold):
 
     def waiting(self, leaf: str, interface: str, vlan: int) -> list[CncPort]:
         """The ports that wait for this entry, in the order of their ids."""
-        key = (leaf, interface, vlan)
-        return self._named(self._arriving.get(key, set()) | self._leaving.get(key, set()))
-
-    def leaving(self, leaf: str, interface: str, vlan: int) -> list[CncPort]:
-        """Those of the waiting ports that were unbound, in the order of their ids."""
-        return self._named(self._leaving.get((leaf, interface, vlan), ()))
+        names = sorted(self._waiting.get((leaf, interface, vlan), ()))
+        return [self.ports[name] for name in names if name in self.ports]
 
     @on(HostAdded)
     def _host(self, r: Recorded, e: HostAdded) -> tuple[Touched, ...]:
@@ -187,9 +180,6 @@ class Leaves(Fold):
         port = self.ports.get(e.port)
         return port if port and (port.host, port.generation) == (e.host, e.generation) else None
 
-    def _named(self, names: Iterable[str]) -> list[CncPort]:
-        return [self.ports[name] for name in sorted(names) if name in self.ports]
-
     def _keys(self, port: CncPort) -> list[Key]:
         return [(leaf, interface, port.vlan) for leaf, interface in self._cabling.get(port.host, ())]
 
@@ -212,7 +202,7 @@ class Leaves(Fold):
             entry.state, entry.reason = "adding", ""
         users.add(port.port)
         entry.ports = len(users)
-        self._arriving.setdefault(key, set()).add(port.port)
+        self._waiting.setdefault(key, set()).add(port.port)
         return ("leaf_interfaces", key)
 
     def _leave(self, r: Recorded, port: CncPort, key: Key) -> Touched:
@@ -222,14 +212,16 @@ class Leaves(Fold):
         entry.ports = len(users)
         if not users:
             entry.epoch, entry.state, entry.reason = r.position, "removing", ""
-        _discard(self._arriving, key, port.port)
-        self._leaving.setdefault(key, set()).add(port.port)
+        self._waiting.setdefault(key, set()).add(port.port)
         return ("leaf_interfaces", key)
 
     def _stop_waiting(self, port: CncPort) -> None:
         for key in self._keys(port):
-            _discard(self._arriving, key, port.port)
-            _discard(self._leaving, key, port.port)
+            names = self._waiting.get(key)
+            if names is not None:
+                names.discard(port.port)
+                if not names:
+                    del self._waiting[key]
 
     def _answered(self, e: LeafVlanEvent) -> LeafInterfaceRow | None:
         entry = self._entries.get((e.leaf, e.interface, e.vlan))
@@ -237,11 +229,3 @@ class Leaves(Fold):
 
     def _touch(self, e: LeafVlanEvent) -> tuple[Touched, ...]:
         return (("leaf_interfaces", (e.leaf, e.interface, e.vlan)),)
-
-
-def _discard(names_by_key: dict[Key, set[str]], key: Key, name: str) -> None:
-    names = names_by_key.get(key)
-    if names is not None:
-        names.discard(name)
-        if not names:
-            del names_by_key[key]

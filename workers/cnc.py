@@ -70,8 +70,8 @@ def _need_changed(state: CncState, port: CncPort) -> Iterable[Decision]:
     ]
     concerned = {port.port: port}
     for entry in entries:
-        if entry.needed:  # whoever waits for it to go need wait no longer
-            concerned |= {p.port: p for p in state.leaves.leaving(entry.leaf, entry.interface, entry.vlan)}
+        if entry.ports == 1:  # needed again: whoever waited for it to go need wait no longer
+            concerned |= {p.port: p for p in state.leaves.waiting(entry.leaf, entry.interface, entry.vlan)}
     for waiter in concerned.values():
         decisions += _report(state, waiter, configured_us=0)
     return decisions

@@ -137,7 +137,7 @@ class Runner:
         for machine, output in outputs:
             if output is None:
                 continue
-            if log.is_enabled_for(logging.DEBUG):
+            if telling:
                 _tell(machine, output)
             appender.put(machine, output.position, output.envelopes)
             if output.effects:

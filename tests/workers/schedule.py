@@ -63,9 +63,13 @@ class Schedule:
         self.auditor = Auditor(self.cluster)
         self.trace: list[str] = []
         self._numbers = count(1)
-        self._wishes = self._draw_requests(requests)
+        self._churns = self.random.random() < 0.5
+        self._wishes = self._draw_churn(requests) if self._churns else self._draw_requests(requests)
+        self._saves = self.random.choice([0.0, 0.01, 0.1])
+        #: If set, everybody else is always done at once, so that all that can happen happens to this one.
+        self._victim = self.random.choice([None, None, *self.cluster.nodes, self.cluster.node("cnc")])
         self._failures = self.random.choice([0.0, 0.1, 0.5])
-        self._crashes = self.random.choice([0.0, 0.01, 0.05])
+        self._crashes = self.random.choice([0.0, 0.01, 0.05, 0.15])
         self._forgeries = self.random.choice([0.0, 0.02])
         self._eagerness: dict[str, float] = {}
 
@@ -81,11 +85,14 @@ class Schedule:
 
     def disturb(self) -> None:
         """Requests, faults and crashes, in any order."""
-        for turn in range(350):
+        for turn in range(120 if self._victim else 350):
             if turn % 40 == 0:
                 self._eagerness = {node.worker.name: self.random.random() for node in self.cluster.nodes}
             self._act()
             self.auditor.always()
+            if self._victim:
+                self._let_all_others_finish(self._victim)
+                self.auditor.always()
 
     def calm(self) -> None:
         """No more faults."""
@@ -103,24 +110,28 @@ class Schedule:
 
     def _act(self) -> None:
         draw = self.random.random()
-        if draw < 0.06:
+        asking = 0.15 if self._victim else 0.06
+        if draw < asking:
             event = next(self._wishes, None)
             if event is not None:
                 self._request(event)
-        elif draw < 0.06 + self._forgeries:
+        elif draw < asking + self._forgeries:
             self.random.choice([self._duplicate, self._report_for_another_claim])()
         else:
             self._let_one_act()
 
     def _let_one_act(self) -> None:
-        nodes = self.cluster.nodes
+        nodes = [self._victim] if self._victim else self.cluster.nodes
         node = self.random.choices(nodes, [self._eagerness[n.worker.name] + 0.01 for n in nodes])[0]
         name = node.worker.name
         if self.random.random() < self._crashes:
             self.trace.append(f"{name} crashes, checkpoint {node.saved_checkpoint}")
             node.crash(lambda: self.random.random() < 0.5)
             return
-        match self.random.randrange(10):
+        if self.random.random() < self._saves:
+            node.save()
+            return
+        match self.random.randrange(9):
             case 0 | 1 | 2 | 3 if node.behind:
                 number = self.random.choice([1, 1, 3, 20])
                 self.trace.append(f"{name} reads {number} after {node.machine.position}")
@@ -129,10 +140,17 @@ class Schedule:
                 number = self.random.choice([1, 2, 20])
                 self.trace.append(f"{name} appends {[e.id for _, e in list(node.queue)[:number]]}")
                 node.append(number)
-            case 9:
-                node.save()
             case _ if node.current:
                 self._finish_an_effect(node)
+
+    def _let_all_others_finish(self, victim: Node) -> None:
+        others = [node for node in self.cluster.nodes if node is not victim]
+        while any(node.behind or node.queue or node.current for node in others):
+            for node in others:
+                node.read(20)
+                node.append()
+                for slot in list(node.current):
+                    node.finish(slot)
 
     def _finish_an_effect(self, node: Node) -> None:
         slot = self.random.choice(sorted(node.current))
@@ -181,6 +199,16 @@ class Schedule:
         self.trace.append(f"forged, {correlation}: {event}")
         envelope = Envelope(id=f"{FORGED}{number}", event=event, correlation=correlation)  # type: ignore[arg-type]
         self.cluster.log.inject(envelope)
+
+    def _draw_churn(self, requests: int) -> Iterator[Event]:
+        """One host, one network: the same two leaf interfaces are needed and not needed again and again."""
+        spawned: list[str] = []
+        for number in range(1, requests + 1):
+            if len(spawned) > self.random.randrange(3):
+                yield InstanceDeleteRequested(instance=spawned.pop(self.random.randrange(len(spawned))))
+            else:
+                spawned.append(f"i{number}")
+                yield SpawnRequested(instance=f"i{number}", name=f"name-{number}", az=AZ, network="n1", host="h1")
 
     def _draw_requests(self, requests: int) -> Iterator[Event]:
         pinned = self.random.random() < 0.5
