@@ -134,6 +134,7 @@ class Runner:
         self, outputs: Iterable[tuple[Machine, Output | None]], appender: Appender, performer: Performer
     ) -> None:
         effects: dict[Machine, list[Planned]] = {}
+        telling = log.is_enabled_for(logging.DEBUG)
         for machine, output in outputs:
             if output is None:
                 continue

@@ -17,8 +17,8 @@ from bus.events import (
     PortDeleteRequested,
     PortOverlayRemoved,
     PortOverlayReported,
-    PortPlugged,
     PortPlugFailed,
+    PortPlugged,
     PortUnbound,
     PortUnderlayRemoved,
     PortUnderlayReported,
@@ -31,13 +31,14 @@ from bus.events import (
 )
 from tests.workers.cluster import Cluster, Node, Outcome
 from tests.workers.invariants import FORGED, Auditor
+from tests.workers.playbook import Claim
 
 AZ = "az1"
 #: h1 and h2 share a leaf pair; h3 has its own.
 WORLD: tuple[Event, ...] = (
     RegionAdded(region="r1"),
     AzAdded(az=AZ, region="r1"),
-    HostAdded(host="h1", az=AZ, leaf_a="l1", leaf_b="l2", interface="e1", capacity=4),
+    HostAdded(host="h1", az=AZ, leaf_a="l1", leaf_b="l2", interface="e1", capacity=8),
     HostAdded(host="h2", az=AZ, leaf_a="l1", leaf_b="l2", interface="e2", capacity=3),
     HostAdded(host="h3", az=AZ, leaf_a="l3", leaf_b="l4", interface="e1", capacity=3),
     TenantAdded(tenant="t1"),
@@ -49,7 +50,7 @@ WORLD: tuple[Event, ...] = (
     SubnetCreated(subnet="s1", network="n1", cidr="10.0.1.0/29", gateway="10.0.1.1"),
     SubnetCreated(subnet="s2", network="n2", cidr="10.0.2.0/30", gateway="10.0.2.2"),
     SubnetCreated(subnet="s2b", network="n2", cidr="10.0.3.0/30", gateway="10.0.3.1"),
-    SubnetCreated(subnet="s3", network="n3", cidr="10.0.1.0/29", gateway="10.0.1.6"),
+    SubnetCreated(subnet="s3", network="n3", cidr="10.0.1.0/30", gateway="10.0.1.2"),
 )
 
 
@@ -179,7 +180,7 @@ class Schedule:
         claim = self.random.choice(list(self.auditor.live.values())).allocated
         host = self.random.choice(["h1", "h2", "h3"])
         generation = 1 if host != claim.host else 2
-        say = {"port": claim.port, "az": AZ, "host": host, "generation": generation}
+        say: Claim = {"port": claim.port, "az": AZ, "host": host, "generation": generation}
         reports: list[Event] = [
             PortPlugged(**say, received_us=1),
             PortPlugFailed(**say, reason="forged"),
