@@ -39,3 +39,11 @@ class CallFailed(BusError):
 
 class EmbeddedError(BusError):
     """A server of our own did not start, or died. Its text ends with the server's last log lines."""
+
+
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first of the errors that a task group has wrapped, for those who catch errors by their type."""
+    leaf: BaseException = group
+    while isinstance(leaf, BaseExceptionGroup):
+        leaf = leaf.exceptions[0]
+    return leaf

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from bus.envelope import Envelope
-from bus.errors import LogMismatch
+from bus.errors import LogMismatch, first_error
 from bus.log import Appended, Batch, Log
 
 #: A follower that is this many batches behind leaves the others, catches up by itself and joins them again.
@@ -104,9 +104,12 @@ def _beyond(batch: Batch, after: int) -> Batch:
 async def shared(log: Log) -> AsyncIterator[SharedLog]:
     """``log``, read once for all who follow it within the block."""
     one = SharedLog(log)
-    async with asyncio.TaskGroup() as tasks:
-        reading = tasks.create_task(one.run(), name="read the log for all")
-        try:
-            yield one
-        finally:
-            reading.cancel()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            reading = tasks.create_task(one.run(), name="read the log for all")
+            try:
+                yield one
+            finally:
+                reading.cancel()
+    except BaseExceptionGroup as group:  # the caller catches errors by their type
+        raise first_error(group) from group

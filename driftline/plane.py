@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from bus.errors import first_error
 from bus.events import HostAdded, LeafAdded
 from bus.log import Log
 from bus.subjects import PREFIX, host_filter
@@ -132,12 +133,7 @@ async def _running() -> AsyncIterator[Start]:
                 for task in running:
                     task.cancel()
     except BaseExceptionGroup as group:
-        raise _first(group) from group
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    leaf = group.exceptions[0]
-    return _first(leaf) if isinstance(leaf, BaseExceptionGroup) else leaf
+        raise first_error(group) from group
 
 
 def _journal_path(stack: Bus) -> Path | None:

@@ -89,10 +89,11 @@ class Database:
                     yield connection
                 except asyncpg.InternalClientError as error:
                     # Seen when the server dies between two statements: asyncpg has lost track of the conversation.
-                    connection.terminate()
+                    if not _is_lost(connection):
+                        connection.terminate()
                     raise DatabaseUnavailable(f"{self.place}: the connection was lost ({error})") from error
                 except asyncpg.InterfaceError as error:
-                    if connection.is_closed():
+                    if _is_lost(connection):
                         raise DatabaseUnavailable(f"{self.place}: the connection was lost") from error
                     raise
 
@@ -238,6 +239,13 @@ async def fetch_table(
         query += f" LIMIT {limit:d}"
     rows = await connection.fetch(query, *wanted.values())
     return [sql.as_row(statements.table, tuple(row)) for row in rows]
+
+
+def _is_lost(connection: Connection) -> bool:
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:  # the pool has noticed already, and has taken it from us
+        return True
 
 
 async def _check_version(connection: Connection, place: str) -> None:

@@ -1,6 +1,8 @@
 """The projector against a real PostgreSQL: its tables are the fold of the log, whatever happens to either."""
 
 import asyncio
+import os
+import select
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -9,7 +11,8 @@ import structlog
 from structlog.testing import capture_logs
 from structlog.typing import EventDict, WrappedLogger
 
-from bus.embedded import embedded_postgres_server
+import bus.memory
+from bus.embedded import EmbeddedServer, embedded_postgres_server
 from bus.envelope import Recorded, Rejected
 from bus.errors import LogMismatch, LogUnavailable
 from bus.memory import MemoryLog, MemoryQuarantine
@@ -20,8 +23,14 @@ from projections.runner import Projector
 from projections.verify import verify
 from projections.views import SkippedRow, Views
 from tests.projections.conftest import running
-from tests.projections.given import viewed
+from tests.projections.given import tuples, viewed
 from tests.story import Story
+
+
+@pytest.fixture(autouse=True)
+def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that even a short log is read, folded and written in many steps."""
+    monkeypatch.setattr(bus.memory, "READ_BATCH", 5)
 
 
 def busy(count: int = 40) -> Story:
@@ -32,6 +41,17 @@ def busy(count: int = 40) -> Story:
         if i % 3 == 2:
             story.delete(f"i{i - 1}")
     return story
+
+
+async def crash(server: EmbeddedServer, database: Database) -> None:
+    """SIGKILL PostgreSQL, and wait until its backends have noticed: before that it cannot start again."""
+    async with database.connection() as connection:
+        backends = [os.pidfd_open(row["pid"]) for row in await connection.fetch("SELECT pid FROM pg_stat_activity")]
+    await server.kill()
+    for backend in backends:
+        exited, _, _ = await asyncio.to_thread(select.select, [backend], [], [], 20)
+        assert exited
+        os.close(backend)
 
 
 @contextmanager
@@ -113,12 +133,14 @@ async def test_events_that_come_while_it_runs_are_projected(database: Database) 
 
 
 async def test_stop_writes_all_that_was_folded(database: Database) -> None:
-    log = await log_of(busy())
+    story = busy()
+    log = await log_of(story)
     projector = projector_of(log, database, ahead_events=50)
     async with running(projector):
         await projector.wait_for(100)
+    assert 100 <= projector.position < story.position
+    assert tuples(projector.views) == tuples(viewed(story.records()[: projector.position]))
     await assert_equal(log, database, projector.position)
-    assert projector.position >= 100
 
 
 async def test_a_projector_that_is_stopped_before_it_starts_only_prepares(database: Database) -> None:
@@ -164,7 +186,7 @@ async def test_postgresql_may_be_killed_and_come_back() -> None:
             async with running(projector):
                 for i in range(3):
                     await projector.wait_for(story.position // 2)
-                    await server.kill()
+                    await crash(server, database)
                     await log.append(story.spawn(f"k{i}").envelopes)
                     await server.start()
                     await projector.wait_for(story.position)
@@ -195,7 +217,7 @@ async def test_stop_while_postgresql_is_away_says_so_and_loses_nothing() -> None
         projector = projector_of(log, database)
         run = asyncio.create_task(projector.run())
         await projector.wait_for(story.position)
-        await server.kill()
+        await crash(server, database)
         with logged("trying again") as failed:
             await log.append(story.spawn("new").envelopes)
             await failed.wait()
@@ -322,4 +344,4 @@ async def test_the_refold_at_the_start_tells_its_progress(database: Database) ->
     projector = Projector(log, database, MemoryQuarantine(), progress=lambda *progress: told.append(progress))
     async with running(projector):
         await projector.wait_for(story.position)
-    assert told == [(story.position, story.position)]
+    assert told == [(done, story.position) for done in (*range(5, story.position, 5), story.position)]

@@ -195,8 +195,8 @@ class Cluster:
 
     def publish(self, event: Event, correlation: str) -> None:
         """Append somebody else's event."""
-        id = f"outside-{len(self.log.records) + 1}"
-        self.log.inject(Envelope(id=id, event=event, correlation=correlation))  # type: ignore[arg-type]
+        number = len(self.log.records) + 1
+        self.log.inject(Envelope(id=f"outside-{number}", event=event, correlation=correlation))  # type: ignore[arg-type]
 
     def node(self, name: str) -> Node:
         """The worker of this name."""

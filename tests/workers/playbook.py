@@ -2,8 +2,8 @@
 
     given(nova, spawn("i1")).when(delete("i1")).then(...)
 
-``given`` folds events into a real ``Machine``; ``when`` steps one more; ``then`` compares all that is decided: the events
-to append, then the effects to perform. A history is what the log says, so it names other workers' decisions too.
+``given`` folds events into a real ``Machine``; ``when`` steps one more; ``then`` compares all that is decided: the
+events to append, then the effects to perform. A history is what the log says, so it names other workers' decisions too.
 """
 
 from types import ModuleType
@@ -134,8 +134,9 @@ class Playbook:
 
     def _next(self, one: Event | By) -> Recorded:
         by = one if isinstance(one, By) else By("story", one)
-        id = by.id or f"e{self.machine.position + 1}"
-        return self._from_wire(Envelope(id=id, event=by.event, correlation=by.correlation))  # type: ignore[arg-type]
+        name = by.id or f"e{self.machine.position + 1}"
+        envelope = Envelope(id=name, event=by.event, correlation=by.correlation)  # type: ignore[arg-type]
+        return self._from_wire(envelope)
 
     def _from_wire(self, envelope: Envelope) -> Recorded:
         return recorded(decode(encode(envelope)), self.machine.position + 1, stored_us=5)
@@ -235,7 +236,8 @@ def claim(instance: str = "i1", host: str = "h1", generation: int = 1) -> Claim:
 
 def say(kind: type[P], instance: str = "i1", host: str = "h1", generation: int = 1, **fields: Any) -> P:
     """A report about a port: of its host and current claim unless said otherwise."""
-    return kind(**claim(instance, host, generation), **fields)
+    about: dict[str, Any] = {**claim(instance, host, generation), **fields}
+    return kind(**about)
 
 
 def bound(instance: str = "i1", host: str = "h1", generation: int = 1, vlan: int = 1) -> PortBound:

@@ -69,7 +69,7 @@ class Schedule:
         self._saves = self.random.choice([0.0, 0.01, 0.1])
         #: If set, everybody else is always done at once, so that all that can happen happens to this one.
         self._victim = self.random.choice([None, None, *self.cluster.nodes, self.cluster.node("cnc")])
-        self._failures = self.random.choice([0.0, 0.1, 0.5])
+        self._failures = self.random.choice([0.0, 0.1, 0.5, 0.9])
         self._crashes = self.random.choice([0.0, 0.01, 0.05, 0.15])
         self._forgeries = self.random.choice([0.0, 0.02])
         self._eagerness: dict[str, float] = {}

@@ -9,6 +9,7 @@ from bus.events import (
     PortAllocated,
     PortBindRequested,
     PortDeleteRequested,
+    PortEvent,
     PortOverlayRemoved,
     PortRefused,
     PortUnderlayRemoved,
@@ -175,7 +176,7 @@ def test_a_port_that_was_never_bound_is_unbound_all_the_same() -> None:
 
 @pytest.mark.parametrize("stale", [{"host": "h2"}, {"generation": 2}], ids=str)
 @pytest.mark.parametrize("kind", [PortBindRequested, PortDeleteRequested, PortUnderlayRemoved, PortOverlayRemoved])
-def test_a_report_of_another_claim_changes_nothing(kind: type[PortBindRequested], stale: dict[str, str]) -> None:
+def test_a_report_of_another_claim_changes_nothing(kind: type[PortEvent], stale: dict[str, str]) -> None:
     play = given(ipam, allocated(), OVERLAY_GONE if kind is PortUnderlayRemoved else UNDERLAY_GONE)
     play.when(say(kind, **stale)).then_nothing()  # type: ignore[arg-type]
 

@@ -21,7 +21,7 @@ from tests.workers.playbook import (
 )
 from workers import cnc, compute, ipam, nova
 from workers.effects import AnyEffect, PlugVnic, Result
-from workers.machine import Machine, Output
+from workers.machine import Machine, Output, Planned
 from workers.worker import State, Worker
 
 PLUGGED = say(PortPlugged, received_us=1)
@@ -82,7 +82,7 @@ def test_a_decision_is_applied_at_once_and_not_again_when_it_comes_back() -> Non
 def test_another_decision_under_the_same_id_is_a_conflict() -> None:
     machine = machine_of(nova.WORKER)
     [envelope] = step(machine, 20, spawn()).envelopes
-    with pytest.raises(Conflict, match="nova:20:instance.scheduled:i1 at position 21 is not what was decided"):
+    with pytest.raises(Conflict, match=r"nova:20:instance\.scheduled:i1 at position 21 is not what was decided"):
         machine.step(at(21, scheduled(host="h2"), envelope.id), 7)
 
 
@@ -133,7 +133,8 @@ def test_a_superseded_effect_closes_its_input() -> None:
 @pytest.mark.parametrize(("outcomes", "open_until"), [(0, 0), (1, 1), (2, 2)])
 def test_an_effect_may_have_no_outcome_or_several(outcomes: int, open_until: int) -> None:
     def settle(effect: AnyEffect, result: Result) -> list[Event]:
-        return [PLUGGED, say(PortUnplugged)][:outcomes]
+        events: list[Event] = [PLUGGED, say(PortUnplugged)]
+        return events[:outcomes]
 
     machine = machine_of(compute.WORKER._replace(settle=settle), scheduled(), create_port())
     [planned] = step(machine, 20, allocated()).effects
@@ -210,7 +211,7 @@ def test_the_playbook_itself_notices_a_difference() -> None:
         given(nova).when(spawn()).then_nothing()
 
 
-def _decide(machine: Machine, r: Recorded):  # type: ignore[no-untyped-def]
+def _decide(machine: Machine, r: Recorded) -> list[Planned]:
     output = machine.decide(r, 7)
     assert output is not None
     return output.effects

@@ -273,8 +273,8 @@ def test_a_copy_of_a_refused_delete_does_not_block_the_instance_that_came_after_
 
 
 def test_a_copy_of_a_delete_before_its_refusal_does_not_block_either() -> None:
-    early = (By("d1", delete()), *ACTIVE, By("d1", delete()), By("d1", delete_refused("unknown instance")))
-    given(nova, *early).when(By("d2", delete())).then(terminating())
+    refusal = By("d1", delete_refused("unknown instance"))
+    given(nova, By("d1", delete()), *ACTIVE, By("d1", delete()), refusal).when(By("d2", delete())).then(terminating())
 
 
 def test_a_delete_waits_for_the_decision_on_its_spawn() -> None:

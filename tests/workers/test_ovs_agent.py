@@ -2,7 +2,7 @@
 
 import pytest
 
-from bus.events import Event, PortPlugged, PortUnderlayRemoved, PortUnderlayReported, PortUnplugged
+from bus.events import Event, PortEvent, PortPlugged, PortUnderlayRemoved, PortUnderlayReported, PortUnplugged
 from tests.workers.playbook import AZ, allocated, given, port_deleted, say
 from workers import ovs_agent
 from workers.effects import InstallFlows, RemoveFlows, Result
@@ -45,7 +45,7 @@ def test_a_late_plug_report_of_an_unplugged_device_installs_nothing() -> None:
 
 @pytest.mark.parametrize("stale", [{"host": "h2"}, {"generation": 2}], ids=str)
 @pytest.mark.parametrize("kind", [PortPlugged, PortUnplugged])
-def test_a_report_of_another_claim_changes_nothing(kind: type[PortUnplugged], stale: dict[str, str]) -> None:
+def test_a_report_of_another_claim_changes_nothing(kind: type[PortEvent], stale: dict[str, str]) -> None:
     fields = {"received_us": 1} if kind is PortPlugged else {}
     report = say(kind, **stale, **fields)  # type: ignore[arg-type]
     given(ovs_agent, allocated()).when(report).then_nothing()

@@ -16,7 +16,7 @@ from bus.events import (
     PortUnbound,
     SpawnRequested,
 )
-from projections.fold import Touched
+from projections.fold import Handler, Touched
 from projections.leaves import Leaves
 from projections.ports import PortRow, Ports
 from tests.workers.cluster import Node, Outcome
@@ -36,7 +36,7 @@ def test_any_schedule_keeps_the_invariants(hundred: int) -> None:
 def test_schedules_reach_what_they_are_to_test() -> None:
     """A schedule that never crashes, fails or refuses anything would prove nothing."""
     seen: dict[str, int] = {}
-    for seed in range(60):
+    for seed in range(100):
         schedule = Schedule(seed)
         schedule.run()
         for r in schedule.cluster.log.records:
@@ -45,7 +45,7 @@ def test_schedules_reach_what_they_are_to_test() -> None:
             seen["crash"] = seen.get("crash", 0) + ("crashes" in line)
     kinds = ("InstanceActive", "InstanceRefused", "InstanceFailed", "InstanceDeleted", "InstanceDeleteRefused")
     for kind in (*kinds, "PortRefused", "PortPlugFailed", "LeafVlanFailed", "LeafVlanRemoved", "crash"):
-        assert seen[kind] > 10, f"{kind}: {seen.get(kind)}"
+        assert seen.get(kind, 0) >= 5, f"{kind}: {seen.get(kind)}"
 
 
 def test_the_same_seed_gives_the_same_run() -> None:
@@ -121,7 +121,8 @@ def _forget_the_reference_count(patch: Patch) -> None:
         return right(self, r, e)
 
     right = Leaves._handlers[PortUnbound]
-    patch.setattr(Leaves, "_handlers", {**Leaves._handlers, PortUnbound: unbound})
+    handlers: dict[type[Event], Handler] = {**Leaves._handlers, PortUnbound: unbound}
+    patch.setattr(Leaves, "_handlers", handlers)
 
 
 def _accept_a_report_of_another_host(patch: Patch) -> None:
@@ -135,7 +136,8 @@ def _skip_the_tombstone(patch: Patch) -> None:
         return touched
 
     right = Ports._handlers[PortDeleted]
-    patch.setattr(Ports, "_handlers", {**Ports._handlers, PortDeleted: deleted})
+    handlers: dict[type[Event], Handler] = {**Ports._handlers, PortDeleted: deleted}
+    patch.setattr(Ports, "_handlers", handlers)
 
 
 def _take_a_late_acknowledgement_for_the_current_one(patch: Patch) -> None:
