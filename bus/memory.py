@@ -24,10 +24,11 @@ class MemoryLog:
         self._identity = f"memory-{uuid.uuid4().hex}"
 
     async def append(self, envelopes: Sequence[Envelope]) -> list[Appended]:
-        appended = [self._append_one(envelope) for envelope in envelopes]
-        async with self._grown:
-            self._grown.notify_all()
-        return appended
+        try:
+            return [self._append_one(envelope) for envelope in envelopes]
+        finally:  # also what came before a conflict is there to be read
+            async with self._grown:
+                self._grown.notify_all()
 
     async def append_raw(self, subject: str, data: bytes, stored_us: int = 0) -> int:
         """Append a message that may be no event at all, as an outside publisher could. Returns its position."""

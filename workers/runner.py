@@ -10,7 +10,7 @@ import stamina
 import structlog
 
 from bus.envelope import Recorded, now_us
-from bus.errors import Conflict, LogUnavailable
+from bus.errors import Conflict, LogMismatch, LogUnavailable
 from bus.events import EVENT_TYPES
 from bus.log import Checkpoints, Log
 from bus.subjects import key_of, name_of
@@ -69,6 +69,7 @@ class Runner:
 
         A conflict (another process decided first) or a log that was away too long is answered by folding anew from
         the log. More than REFOLDS conflicts within CONFLICT_WINDOW_S raise the Conflict: two processes run one worker.
+        Raises LogMismatch when the checkpoints are of a longer log than this one.
         """
         async for attempt in stamina.retry_context(
             on=self._may_refold, attempts=None, timeout=None, wait_initial=0.2, wait_max=5.0
@@ -109,6 +110,8 @@ class Runner:
         """Fold the past, then decide on what may not have been dealt with."""
         until = await self._bus.last_position()
         saved = [await self._checkpoints.load(role.checkpoint_name) for role in self._roles]
+        if max(saved, default=0) > until:
+            raise LogMismatch(f"a checkpoint is at {max(saved)}, the log ends at {until}: another log, or cut off")
         undecided: list[tuple[Machine, Recorded]] = []
         async for batch in self._bus.read(0, until, self._subject):
             for r in batch.records:

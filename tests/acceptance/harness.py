@@ -7,6 +7,7 @@ that outlive their parents are found.
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -15,15 +16,20 @@ import subprocess
 import sysconfig
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from bus.embedded import EmbeddedServer, embedded_nats, embedded_postgres_server
+from bus.jetstream import JetStreamLog, connect
+
 DRIFTLINE = Path(sysconfig.get_path("scripts")) / "driftline"
-ROLES = ("nova", "compute", "ovs-agent", "cnc", "ipam", "projector")
+ROLES = ("fabric", "nova", "compute", "ovs-agent", "cnc", "ipam", "projector")
 WAIT_S = 60.0
 POLL_S = 0.05
+#: How many commands are run at once: as many as keep two cores busy.
+AT_ONCE = 3
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]], what: str, timeout_s: float = WAIT_S) -> None:
@@ -107,13 +113,17 @@ class Site:
         self.runtime = self.folder / "run"
         self._mark = f"DRIFTLINE_TEST={uuid.uuid4().hex}"
         self._commands: list[Command] = []
+        self._numbers = itertools.count(1)
+        self._cleared = False
+        self._at_once = asyncio.Semaphore(AT_ONCE)
         for made in (self.folder, self.tmp, self.runtime):
             made.mkdir(exist_ok=True)
             made.chmod(0o755)  # where this is root, PostgreSQL runs as another user
 
     async def start(self, *arguments: str | Path, env: dict[str, str] | None = None) -> Command:
         """Start ``driftline`` with these arguments."""
-        name = f"{len(self._commands)}-{arguments[0]}"
+        assert not self._cleared, "the test is over"
+        name = f"{next(self._numbers)}-{arguments[0]}"
         stdout, stderr = self.folder / f"{name}.out", self.folder / f"{name}.err"
         with stdout.open("wb") as out, stderr.open("wb") as err:
             process = await asyncio.create_subprocess_exec(
@@ -131,8 +141,9 @@ class Site:
 
     async def run(self, *arguments: str | Path, code: int = 0, timeout_s: float = WAIT_S) -> Ended:
         """Run ``driftline`` with these arguments to its end, which must be exit ``code``."""
-        command = await self.start(*arguments)
-        ended = await command.ended(timeout_s)
+        async with self._at_once:
+            command = await self.start(*arguments)
+            ended = await command.ended(timeout_s)
         assert ended.code == code, f"{command.name} ended with {ended.code}\n{ended.stdout}\n{ended.stderr}"
         return ended
 
@@ -142,8 +153,9 @@ class Site:
 
     async def refused(self, *arguments: str | Path) -> str:
         """Run what must fail; returns the one line that it says, on stderr alone."""
-        command = await self.start(*arguments)
-        ended = await command.ended()
+        async with self._at_once:
+            command = await self.start(*arguments)
+            ended = await command.ended()
         assert ended.code in (1, 2), f"{command.name} ended with {ended.code}\n{ended.stdout}\n{ended.stderr}"
         assert ended.stdout == ""
         return ended.complaint
@@ -171,6 +183,7 @@ class Site:
 
     async def clear(self) -> None:
         """Kill what still runs, and remove the folder. What embedded servers it had are stopped by their guards."""
+        self._cleared = True
         for command in self._commands:
             if command.process.returncode is None:
                 os.killpg(command.process.pid, signal.SIGKILL)
@@ -201,3 +214,57 @@ async def start_up(place: Site, *arguments: str | Path) -> Command:
     up = await place.start("up", *arguments)
     await up.said("driftline is up")
     return up
+
+
+class Cluster:
+    """Servers, and each role as a process of its own on them. Made by ``cluster``."""
+
+    def __init__(self, place: Site, nats: EmbeddedServer, postgres: EmbeddedServer, log: JetStreamLog) -> None:
+        self.place = place
+        self.nats = nats
+        self.postgres = postgres
+        self.log = log
+        self.servers = ("--nats", nats.url, "--postgres", postgres.url)
+        self._roles: dict[str, Command] = {}
+
+    async def start(self, role: str, *options: str | Path) -> Command:
+        """Start a worker, the fabric or the projector; its state, if it keeps any, is where it was."""
+        if role == "fabric":
+            options = ("--journal", self.place.folder / "fabric.jsonl", *options)
+        command = await self.place.start("worker", role, *self.servers, *options)
+        self._roles[role] = command
+        return command
+
+    async def kill(self, role: str) -> None:
+        """SIGKILL it, wherever it is."""
+        ended = await self._roles.pop(role).end(signal.SIGKILL)
+        assert ended.code == -signal.SIGKILL, f"{role} had ended by itself: {ended.stderr}"
+
+    async def at_work(self) -> None:
+        """Wait until all that was started has caught up."""
+        for role, command in self._roles.items():
+            await command.said("projector started" if role == "projector" else "worker runs")
+
+    async def reached(self, position: int) -> None:
+        """Wait until the log is this long."""
+
+        async def look() -> bool:
+            return await self.log.last_position() >= position
+
+        await until(look, f"the log reaches {position}")
+
+
+@asynccontextmanager
+async def cluster(roles: Sequence[str] = ROLES, *world: str | Path) -> AsyncIterator[Cluster]:
+    """Servers with a world on them, and these roles at work."""
+    async with (
+        embedded_nats() as nats,
+        embedded_postgres_server() as postgres,
+        connect(nats.url) as connection,
+        site() as place,
+    ):
+        one = Cluster(place, nats, postgres, JetStreamLog(connection))
+        await place.run("world", "--nats", nats.url, *world)
+        await asyncio.gather(*[one.start(role) for role in roles])
+        await one.at_work()
+        yield one

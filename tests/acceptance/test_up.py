@@ -1,7 +1,9 @@
 """``driftline up`` and the commands that find it by themselves."""
 
+import asyncio
 import json
 import signal
+from typing import Any
 
 import pytest
 
@@ -12,84 +14,112 @@ from tests.acceptance.harness import Site, site, start_up, until
 pytestmark = [pytest.mark.servers, pytest.mark.processes]
 
 
-async def spawn_two(place: Site) -> None:
-    """web-1 and web-2, in one VRF, on two hosts."""
-    await place.run("spawn", "web-1", "--network", "prod-net1", "--host", "az1-h1")
-    await place.run("spawn", "web-2", "--network", "prod-net2", "--host", "az1-h7")
+async def spawn_two(place: Site) -> list[Any]:
+    """web-1 and web-2, in one VRF, on two hosts; returns what is said of them with --json."""
+    return await asyncio.gather(
+        place.json("spawn", "web-1", "--network", "prod-net1", "--host", "az1-h1"),
+        place.json("spawn", "web-2", "--label", "prod-env", "--host", "az1-h7"),
+    )
 
 
-async def test_the_life_of_two_instances_for_programs() -> None:
+async def test_the_life_of_two_instances_by_commands_that_find_up_by_themselves() -> None:
     async with site() as place:
         up = await start_up(place)
-        networks = {row["network"]: row for row in await place.json("networks")}
-        assert "prod-env" in networks["prod-net1"]["labels"]
-        first = await place.json("spawn", "web-1", "--label", "prod-env", "--host", "az1-h1")
-        second = await place.json("spawn", "web-2", "--network", "prod-net2", "--host", "az1-h7")
+        first, second = await spawn_two(place)
         assert (first["kind"], second["kind"]) == ("active", "active")
-
-        ports = {row["name"]: row for row in await place.json("ports")}
-        assert set(ports) == {"web-1", "web-2"}
-        assert {(row["underlay"], row["overlay"]) for row in ports.values()} == {("ACTIVE", "ACTIVE")}
-        assert [row["name"] for row in await place.json("ports", "--host", "az1-h7")] == ["web-2"]
-        assert [row["name"] for row in await place.json("ports", "--network", ports["web-1"]["network"])] == ["web-1"]
-        assert await place.json("ports", "--name", "nobody") == []
-
-        story = await place.json("timeline", "web-1")
-        assert story["spawn"]["instance"] == first["instance"]
-        assert [step["step"] for step in story["steps"]] == [step.number for step in STEPS]
-        at = {step["step"]: step["at_ms"] for step in story["steps"]}
-        assert 0.0 == at[1] < at[2] < at[3] < at[4] < at[12] < at[13]
-        assert at[6] <= at[7] <= at[8] < at[13]
-        assert at[9] < at[10] <= at[11] <= at[12]
-        assert await place.json("timeline", first["instance"]) == story
-
-        states = await place.json("port-states")
-        assert set(states["states"]) == set(PAIRS)
-        assert states["ports"] == 2
-        assert states["states"]["ACTIVE_ACTIVE"] == {"count": 2, "percent": 100.0}
-        assert len(await place.json("port-states", "--history")) > 0
-
-        path = await place.json("reach", "web-1", "web-2")
-        assert path["reachable"]
-        assert len(path["ways"]) == 2  # through either leaf
-        assert all("az1-h1" in way[0] and "az1-h7" in way[-1] for way in path["ways"])
-
-        events = await place.json("tail", "--no-follow", "--after", "0")
-        assert [event["position"] for event in events] == list(range(1, len(events) + 1))
-        assert events[-1]["event"]["type"] == "instance.active.v1"
-        own = await place.json("tail", "--no-follow", "--after", "0", "--subject", f"dl.instance.{first['instance']}.>")
-        assert {event["correlation"] for event in own} == {first["request"]}
-        assert len(await place.json("tail", "--no-follow", "--last", "3")) == 3
-
-        assert (await place.json("delete", "web-1"))["kind"] == "deleted"
-        assert [row["name"] for row in await place.json("ports")] == ["web-2"]
-        assert "web-1" in await place.refused("reach", "web-1", "web-2")
-        verdict = await place.json("verify")
+        await asyncio.gather(
+            lists_of_networks_and_ports(place),
+            figure_10_of(place, first["instance"]),
+            figure_8(place),
+            reachability(place),
+            the_log(place, first),
+        )
+        await asyncio.gather(*[place.run("delete", "web-1"), deleted(place, "web-2")])
+        ports, verdict, verified, quarantined, none = await asyncio.gather(
+            place.json("ports"),
+            place.json("verify"),
+            place.run("verify"),
+            place.json("quarantine"),
+            place.run("quarantine"),
+        )
+        assert (ports, quarantined) == ([], [])
         assert verdict["equal"]
-        assert verdict["rows"]["addresses"] == verdict["rows"]["ports"] == 1
-        assert await place.json("quarantine") == []
-        assert (await up.end()).code == 0
+        assert verdict["rows"]["addresses"] == verdict["rows"]["ports"] == 0
+        assert "equal: " in verified.stdout
+        assert "0 messages in quarantine" in none.stdout
+        ended = await up.end()
+        assert (ended.code, ended.stdout) == (0, "")
         await place.nothing_left()
 
 
-async def test_the_same_for_people() -> None:
-    async with site() as place:
-        await start_up(place, "--json")
-        await spawn_two(place)
-        assert "prod-net1" in (await place.run("networks")).stdout
-        ports = (await place.run("ports")).stdout
-        assert "2 ports" in ports
-        assert "web-2" in ports
-        figure_10 = (await place.run("timeline", "web-1")).stdout
-        assert all(f"{step.number} {step.text}" in figure_10 for step in STEPS)
-        assert "100.00 %" in (await place.run("port-states")).stdout
-        assert "DOWN_ERROR" in (await place.run("port-states", "--history")).stdout.upper()
-        reached = (await place.run("reach", "web-1", "web-2")).stdout
-        assert reached.splitlines()[-1] == "web-1 reaches web-2"
-        assert "instance.active" in (await place.run("tail", "--no-follow")).stdout
-        assert (await place.run("delete", "web-2")).stdout.endswith("is deleted\n")
-        assert "equal: " in (await place.run("verify")).stdout
-        assert "0 messages in quarantine" in (await place.run("quarantine")).stdout
+async def deleted(place: Site, name: str) -> None:
+    assert (await place.json("delete", name))["kind"] == "deleted"
+
+
+async def lists_of_networks_and_ports(place: Site) -> None:
+    networks, for_people, ports, shown = await asyncio.gather(
+        place.json("networks"), place.run("networks"), place.json("ports"), place.run("ports")
+    )
+    assert {row["network"] for row in networks if "prod-env" in row["labels"]} == {"prod-net1", "prod-net2"}
+    assert all(row["network"] in for_people.stdout for row in networks)
+    by_name = {row["name"]: row for row in ports}
+    assert set(by_name) == {"web-1", "web-2"}
+    assert {(row["underlay"], row["overlay"]) for row in ports} == {("ACTIVE", "ACTIVE")}
+    assert "2 ports" in shown.stdout
+    assert all(row["ip"] in shown.stdout for row in ports)
+    on_host, nobody = await asyncio.gather(
+        place.json("ports", "--host", "az1-h7"), place.json("ports", "--name", "nobody", "--network", "prod-net1")
+    )
+    assert (on_host, nobody) == ([by_name["web-2"]], [])
+
+
+async def figure_10_of(place: Site, instance: str) -> None:
+    story, by_id, shown = await asyncio.gather(
+        place.json("timeline", "web-1"), place.json("timeline", instance), place.run("timeline", "web-1")
+    )
+    assert story == by_id
+    assert story["spawn"]["instance"] == instance
+    assert [step["step"] for step in story["steps"]] == [step.number for step in STEPS]
+    at = {step["step"]: step["at_ms"] for step in story["steps"]}
+    assert 0.0 == at[1] < at[2] < at[3] < at[4] < at[12] < at[13]
+    assert at[6] <= at[7] <= at[8] < at[13]
+    assert at[9] < at[10] <= at[11] <= at[12]
+    assert all(f"{step.number} {step.text}" in shown.stdout for step in STEPS)
+
+
+async def figure_8(place: Site) -> None:
+    states, shown, history, over_time = await asyncio.gather(
+        place.json("port-states"),
+        place.run("port-states"),
+        place.json("port-states", "--history"),
+        place.run("port-states", "--history"),
+    )
+    assert set(states["states"]) == set(PAIRS)
+    assert states["ports"] == 2
+    assert states["states"]["ACTIVE_ACTIVE"] == {"count": 2, "percent": 100.0}
+    assert "100.00 %" in shown.stdout
+    assert history[-1]["active_active"] == 2
+    assert "down_error" in over_time.stdout
+
+
+async def reachability(place: Site) -> None:
+    path, shown = await asyncio.gather(place.json("reach", "web-1", "web-2"), place.run("reach", "web-2", "web-1"))
+    assert path["reachable"]
+    assert len(path["ways"]) == 2  # through either leaf
+    assert all("az1-h1" in way[0] and "az1-h7" in way[-1] for way in path["ways"])
+    assert shown.stdout.splitlines()[-1] == "web-2 reaches web-1"
+
+
+async def the_log(place: Site, spawned: dict[str, Any]) -> None:
+    events, own, last = await asyncio.gather(
+        place.json("tail", "--no-follow", "--after", "0"),
+        place.json("tail", "--no-follow", "--after", "0", "--subject", f"dl.instance.{spawned['instance']}.>"),
+        place.run("tail", "--no-follow", "--last", "1"),
+    )
+    assert [event["position"] for event in events] == list(range(1, len(events) + 1))
+    assert {event["correlation"] for event in own} == {spawned["request"]}
+    assert own[-1]["event"]["type"] == "instance.active.v1"
+    assert "instance.active" in last.stdout
 
 
 async def test_tail_follows_the_log_and_ends_at_ctrl_c() -> None:

@@ -9,7 +9,7 @@ import pytest
 import stamina
 
 from bus.envelope import Envelope
-from bus.errors import Conflict, LogUnavailable
+from bus.errors import Conflict, LogMismatch, LogUnavailable
 from bus.events import (
     Event,
     InstanceActive,
@@ -23,7 +23,7 @@ from bus.events import (
     PortPlugFailed,
 )
 from bus.log import Appended
-from bus.memory import MemoryLog
+from bus.memory import MemoryCheckpoints, MemoryLog
 from projections.instances import InstanceRow
 from tests.workers.fakes import FakeDevices, FlakyLog
 from tests.workers.invariants import Auditor
@@ -342,3 +342,10 @@ async def hold_a_plug(site: Site) -> tuple[PlugVnic, UnplugVnic]:
     )
     site.devices.held[plug.slot] = asyncio.Event()
     return plug, UnplugVnic(device="h0", port="i0-0", az=AZ)
+
+
+async def test_checkpoints_of_a_longer_log_are_no_use() -> None:
+    checkpoints = MemoryCheckpoints()
+    await checkpoints.save(ROLES[0].checkpoint_name, 7)
+    with pytest.raises(LogMismatch, match="checkpoint is at 7, the log ends at 0"):
+        await Runner(MemoryLog(), checkpoints, FakeDevices(), ROLES).run()
