@@ -30,7 +30,7 @@ def decode_batch(raws: Iterable[Raw]) -> tuple[list[Recorded], list[Rejected]]:
             envelope = decode(raw.data)
             _check_subject(envelope, raw.subject)
         except UnknownEventType as error:
-            rejects.append(_reject(raw, f"unknown event type {error}", malformed=False))
+            rejects.append(_reject(raw, f"unknown event type {error}", malformed=False, tag=str(error)))
         except MalformedEvent as error:
             rejects.append(_reject(raw, str(error), malformed=True))
         else:
@@ -44,12 +44,13 @@ def _check_subject(envelope: Envelope, subject: str) -> None:
         raise MalformedEvent(f"subject: the event belongs on {belongs}, not on {subject}")
 
 
-def _reject(raw: Raw, reason: str, *, malformed: bool) -> Rejected:
+def _reject(raw: Raw, reason: str, *, malformed: bool, tag: str = "") -> Rejected:
     return Rejected(
         position=raw.position,
         subject=raw.subject,
         reason=reason,
         data=raw.data,
         malformed=malformed,
+        tag=tag,
         time_us=raw.stored_us,
     )

@@ -29,9 +29,9 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
     event: AnyEvent
-    cause: str = ""
-    correlation: str = ""
-    actor: str = "external"
+    cause: Annotated[str, msgspec.Meta(max_length=256)] = ""
+    correlation: Annotated[str, msgspec.Meta(max_length=256)] = ""
+    actor: Annotated[str, msgspec.Meta(max_length=64)] = "external"
     time_us: TimeUs = 0
 
 
@@ -48,22 +48,34 @@ class Recorded(msgspec.Struct, frozen=True):
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
-    """A message of the log that is no event: ``malformed`` (quarantined), or of a newer type (skipped and counted)."""
+    """A message of the log that is no event: ``malformed`` (quarantined), or of a newer type (skipped and counted).
+
+    ``tag`` is the newer type's, shortened; ``data`` may be cut off where it is kept.
+    """
 
     position: int
     subject: str
     reason: str
     data: bytes
     malformed: bool
+    tag: str = ""
     time_us: int = 0
+
+
+class _Tagged(msgspec.Struct):
+    type: str
 
 
 class _Untyped(msgspec.Struct):
     """Just enough of an envelope to tell an unknown tag from a malformed event."""
 
-    event: dict[str, object]
+    event: _Tagged
 
 
+#: How much of an unknown tag is told.
+TAG_MAX = 100
+#: What decoding may raise: no JSON, not the right JSON, no UTF-8, JSON too deep for the stack.
+_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(Envelope)
 _UNTYPED_DECODER = msgspec.json.Decoder(_Untyped)
@@ -84,21 +96,19 @@ def decode(data: bytes) -> Envelope:
     """
     try:
         return _DECODER.decode(data)
-    except msgspec.ValidationError as error:
+    except _UNDECODABLE as error:
         tag = _unknown_tag(data)
         if tag is not None:
             raise UnknownEventType(tag) from error
-        raise MalformedEvent(str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedEvent(str(error)) from error
 
 
 def _unknown_tag(data: bytes) -> str | None:
     try:
-        tag = _UNTYPED_DECODER.decode(data).event.get("type")
-    except msgspec.DecodeError:
+        tag = _UNTYPED_DECODER.decode(data).event.type
+    except _UNDECODABLE:
         return None
-    return tag if isinstance(tag, str) and tag not in _KNOWN_TAGS else None
+    return tag[:TAG_MAX] if tag not in _KNOWN_TAGS else None
 
 
 def recorded(envelope: Envelope, position: int, stored_us: int) -> Recorded:

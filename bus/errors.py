@@ -21,6 +21,10 @@ class LogUnavailable(BusError):
     """The log cannot be reached, or did not answer in time. The append may or may not have happened."""
 
 
+class BusClosed(BusError):
+    """The connection has ended for good: the server refused what was sent. Trying again on it is of no use."""
+
+
 class LogMismatch(BusError):
     """The log is not the one the caller has worked with (another stream, or a truncated one)."""
 

@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import stamina
+
 from bus.envelope import Envelope
-from bus.errors import LogMismatch, first_error
+from bus.errors import LogMismatch, LogUnavailable, first_error
 from bus.log import Appended, Batch, Log
 
 #: A follower that is this many batches behind leaves the others, catches up by itself and joins them again.
@@ -73,9 +75,14 @@ class SharedLog:
             raise LogMismatch(f"position {after} is beyond the end of the log")
         while True:
             while after < self._position:
-                async for batch in self._log.read(after, self._position):
-                    after = batch.last
-                    yield batch
+                # As ``follow`` does, this outlives a restart of the server.
+                async for attempt in stamina.retry_context(
+                    on=LogUnavailable, attempts=None, timeout=None, wait_initial=0.1, wait_max=2.0
+                ):
+                    with attempt:
+                        async for batch in self._log.read(after, self._position):
+                            after = batch.last
+                            yield batch
             # No await between the comparison above and this: what comes from now on is handed to us.
             follower = _Follower()
             self._followers.add(follower)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+import stamina
+
 from bus.envelope import now_us
 from driftline.load import Harness, Tally
 from driftline.plane import Plane
@@ -9,6 +11,10 @@ from driftline.report import Report, make_report
 from driftline.stack import Stack
 from driftline.state import wait_projected
 from driftline.trace import TimedRequest
+from projections.errors import DatabaseUnavailable
+
+#: How long PostgreSQL may be away at the end of a run, seconds.
+RETRY_S = 60.0
 
 
 async def exercise(
@@ -23,5 +29,11 @@ async def exercise(
     """Drive ``requests`` through the control plane. Raises LogUnavailable, DatabaseUnavailable or NotDone."""
     harness = Harness(stack.log, requests, in_flight_max=in_flight_max, timed=timed, on_progress=on_progress)
     tally = await harness.run()
+    return await _judge(stack, plane, tally)
+
+
+@stamina.retry(on=DatabaseUnavailable, attempts=None, timeout=RETRY_S, wait_initial=0.05, wait_max=2.0)
+async def _judge(stack: Stack, plane: Plane, tally: Tally) -> Report:
+    """Wait until all is projected and report; from the start if PostgreSQL went away, for it may come back behind."""
     await wait_projected(stack, plane, await stack.log.last_position())
     return await make_report(stack, tally, now_us())

@@ -7,8 +7,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 import msgspec
+import stamina
 
 from bus.envelope import now_us
+from bus.errors import LogUnavailable
 from bus.events import InstanceDeleteRequested, SpawnRequested
 from bus.log import Log
 from driftline.client import Client
@@ -19,6 +21,8 @@ from driftline.trace import TimedRequest
 PUBLISH_MAX = 500
 #: How many refusals and failures are kept word for word.
 EXAMPLES_MAX = 20
+#: How long a log that is away is tried again, seconds. Below its duplicate window: a request is published once.
+RETRY_S = 100.0
 
 
 class Tally(msgspec.Struct, kw_only=True):
@@ -86,7 +90,7 @@ class Harness:
         self.tally = Tally(first_us=now_us())
 
     async def run(self) -> Tally:
-        """Publish the whole plan and wait until every request has ended. Raises LogUnavailable."""
+        """Publish the whole plan and wait until every request has ended. Raises LogUnavailable after RETRY_S."""
         after = await self._log.last_position()
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(self._follow(after))
@@ -137,7 +141,11 @@ class Harness:
                     return
                 for request in batch:
                     self._count_request(request)
-            await self._client.publish_all([r.event for r in batch], ids=[self._number(r) for r in batch])
+            await self._append(batch, [self._number(r) for r in batch])
+
+    @stamina.retry(on=LogUnavailable, attempts=None, timeout=RETRY_S, wait_initial=0.05, wait_max=2.0)
+    async def _append(self, batch: Sequence[TimedRequest], ids: Sequence[str]) -> None:
+        await self._client.publish_all([request.event for request in batch], ids=ids)
 
     def _number(self, request: TimedRequest) -> str:
         """An id for the request, noted before it is published: its outcome may be read before its acknowledgement."""

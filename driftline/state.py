@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 
 from driftline.errors import NotDone, UsageError
 from driftline.plane import Plane
 from driftline.stack import Stack
-from projections.errors import SchemaMismatch
+from projections.errors import DatabaseUnavailable, SchemaMismatch
 from projections.fold import Row
 from projections.instances import ENDED, InstanceRow
 from projections.postgres import Database, Value, fetch_table, snapshot
@@ -51,7 +52,10 @@ async def wait_projected(stack: Stack, plane: Plane, position: int, timeout_s: f
 
 async def _poll(stack: Stack, position: int) -> None:
     """A projector in another process: its checkpoint is all there is to see of it."""
-    while await projected_position(stack.database) < position:  # noqa: ASYNC110  # see above
+    while True:
+        with suppress(DatabaseUnavailable):  # it may be restarting, and the caller has said how long to wait
+            if await projected_position(stack.database) >= position:
+                return
         await asyncio.sleep(POLL_S)  # what another process has committed wakes nobody here
 
 

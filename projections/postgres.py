@@ -46,6 +46,7 @@ _TRANSIENT: tuple[type[Exception], ...] = (
 _REFUSED: tuple[type[Exception], ...] = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
+    ValueError,  # what is no DSN
 )
 
 

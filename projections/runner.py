@@ -28,7 +28,9 @@ AHEAD_EVENTS = 10_000
 WRITE_EVERY_S = 0.05
 #: Pauses between tries while PostgreSQL or the log is away, seconds; they double from the first to the longest.
 RETRY_FIRST_S, RETRY_MAX_S = 0.05, 2.0
-_RETRYING = stamina.AsyncRetryingCaller(attempts=None, timeout=None, wait_initial=RETRY_FIRST_S, wait_max=RETRY_MAX_S)
+_RETRYING = stamina.AsyncRetryingCaller(
+    attempts=None, timeout=None, wait_initial=RETRY_FIRST_S, wait_max=RETRY_MAX_S, wait_jitter=RETRY_FIRST_S
+)
 
 log = structlog.get_logger("projector")
 

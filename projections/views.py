@@ -22,9 +22,6 @@ from projections.world import World
 #: The projections that are persisted. ``PortStates`` contains the ports themselves.
 PROJECTIONS: tuple[type[Fold], ...] = (World, PortStates, Instances, Addresses, Leaves, Spawns)
 
-#: How much of an unknown event type's name is kept. Anybody may publish one, and a primary key has a size limit.
-SKIPPED_TYPE_CHARACTERS = 100
-
 
 class SkippedRow(Row):
     """An event type that this version does not know: how many there were, and the position of the latest."""
@@ -46,14 +43,6 @@ class TableChanges(NamedTuple):
     table: Table
     upserts: str
     deletes: str
-
-
-class _Tag(msgspec.Struct):
-    type: str
-
-
-class _Tagged(msgspec.Struct):
-    event: _Tag
 
 
 class Views:
@@ -80,8 +69,7 @@ class Views:
         """Count a message of an unknown event type; a malformed one is the quarantine's and changes nothing."""
         if rejected.malformed:
             return NOTHING
-        tag = msgspec.json.decode(rejected.data, type=_Tagged).event.type[:SKIPPED_TYPE_CHARACTERS]
-        name = re.sub(r"[^ -~]", "?", tag)
+        name = re.sub(r"[^ -~]", "?", rejected.tag)
         rows = self._rows[SKIPPED.name]
         row = rows.setdefault((name,), SkippedRow(type=name, count=0, last_position=0))
         row.count += 1

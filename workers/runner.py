@@ -102,9 +102,7 @@ class Runner:
                 await self._follow(machines, appender, performer)
         except BaseExceptionGroup as group:
             expected, other = group.split((Conflict, LogUnavailable))
-            if expected is None or other is not None:
-                raise
-            raise _first(expected) from group
+            raise _first(other or expected or group) from group
 
     async def _catch_up(self, machines: list[Machine], appender: Appender, performer: Performer) -> None:
         """Fold the past, then decide on what may not have been dealt with."""
@@ -160,8 +158,14 @@ class Runner:
             await asyncio.sleep(CHECKPOINT_EVERY_S)
             for role, machine in zip(self._roles, machines, strict=True):
                 if machine.checkpoint != saved.get(role.checkpoint_name):
+                    await self._save_checkpoint(role.checkpoint_name, machine.checkpoint)
                     saved[role.checkpoint_name] = machine.checkpoint
-                    await self._checkpoints.save(role.checkpoint_name, machine.checkpoint)
+
+    async def _save_checkpoint(self, name: str, position: int) -> None:
+        try:
+            await self._checkpoints.save(name, position)
+        except LogUnavailable as error:  # the next one will do as well
+            log.warning("checkpoint not saved", checkpoint=name, position=position, reason=str(error))
 
 
 def _tell(machine: Machine, output: Output) -> None:

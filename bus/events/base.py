@@ -18,8 +18,10 @@ InstanceId = Annotated[
     str,
     msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,60}(?![\s\S])", description="a token of at most 61 characters"),
 ]
-#: Microseconds since the Unix epoch, UTC.
-TimeUs = Annotated[int, msgspec.Meta(ge=0, description="microseconds since the Unix epoch, UTC")]
+#: Microseconds since the Unix epoch, UTC, up to the year 9999.
+TimeUs = Annotated[
+    int, msgspec.Meta(ge=0, le=253_402_300_799_999_999, description="microseconds since the Unix epoch, UTC")
+]
 #: IEEE 802.1Q: 0 and 4095 are reserved.
 Vlan = Annotated[int, msgspec.Meta(ge=1, le=4094, description="VLAN id, local to a leaf pair (IEEE 802.1Q)")]
 #: RFC 7348: 24 bits.

@@ -1,5 +1,9 @@
 """Regions, availability zones and the dual-homed hosts in them."""
 
+from typing import Annotated
+
+import msgspec
+
 from bus.events.base import Event, Token
 
 
@@ -27,7 +31,7 @@ class HostAdded(Event, tag="host.added.v1", frozen=True, kw_only=True):
     leaf_a: Token
     leaf_b: Token
     interface: Token
-    capacity: int = 500
+    capacity: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 500
 
 
 def physical_network(leaf_a: str, leaf_b: str) -> str:

@@ -1,5 +1,9 @@
 """Spines and leaves, and what CNC has configured on leaf interfaces (Figure 10, step 11). Written by CNC."""
 
+from typing import Annotated
+
+import msgspec
+
 from bus.events.base import Event, Token, Vlan, Vni
 
 
@@ -16,7 +20,7 @@ class LeafAdded(Event, tag="leaf.added.v1", frozen=True, kw_only=True):
     leaf: Token
     az: Token
     vtep: str
-    asn: int
+    asn: Annotated[int, msgspec.Meta(ge=1, le=(1 << 32) - 1, description="RFC 6793")]
 
 
 class LeafVlanEvent(Event, frozen=True, kw_only=True):
@@ -30,7 +34,7 @@ class LeafVlanEvent(Event, frozen=True, kw_only=True):
     interface: Token
     vlan: Vlan
     vni: Vni
-    epoch: int
+    epoch: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
 
 class LeafVlanAdded(LeafVlanEvent, tag="leaf.vlan_added.v1", frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from bus.errors import LogUnavailable, MalformedEvent
+from bus.errors import BusClosed, LogUnavailable, MalformedEvent
 from bus.jetstream.streams import STREAMS, ensure_stream
 
 CONNECT_S = 5.0
@@ -87,19 +87,22 @@ class Connection:
                 )
         except (TimeoutError, OSError, nats.errors.Error) as error:
             await self.close()
-            raise LogUnavailable(f"{self.url}: {self._last_error}") from error
+            # When time is up, what went wrong at the last try says more.
+            reason = self._last_error if isinstance(error, TimeoutError) else _text(error)
+            raise LogUnavailable(f"{self.url}: {reason}") from error
         self._up.set()
 
     async def close(self) -> None:
         """Close for good. What waits for an answer fails with LogUnavailable."""
         self._closing = True
         self._tell_lost()
-        await self.client.close()
+        if self.client.servers:  # none if the URL was no URL, and then it cannot be closed either
+            await self.client.close()
 
     async def ready(self, timeout_s: float | None = ANSWER_S) -> None:
-        """Wait until the connection is up. Raises LogUnavailable after ``timeout_s``, or when it was closed."""
+        """Wait until the connection is up. Raises LogUnavailable after ``timeout_s``, BusClosed when it has ended."""
         if self._closing:
-            raise LogUnavailable(f"{self.url}: the connection is closed")
+            raise BusClosed(f"{self.url}: the connection has ended: {self._last_error}")
         try:
             async with asyncio.timeout(timeout_s):
                 await self._up.wait()
@@ -125,16 +128,34 @@ class Connection:
         return self._closing
 
     async def ask(self, subject: str, body: dict[str, object] | None = None, timeout_s: float = ANSWER_S) -> Msg:
-        """One request and its reply. Raises LogUnavailable when there is none within ``timeout_s``."""
+        """One request and its reply.
+
+        Raises LogUnavailable when there is none within ``timeout_s``, and at once when the connection is lost.
+        """
         await self.ready(timeout_s)
+        data = b"" if body is None else msgspec.json.encode(body)
+        asking = asyncio.ensure_future(self.client.request(subject, data, timeout=timeout_s))
+        lost = False
+
+        def give_up() -> None:
+            nonlocal lost
+            lost = True
+            asking.cancel()
+
+        self.on_lost(give_up)
         try:
-            return await self.client.request(
-                subject, b"" if body is None else msgspec.json.encode(body), timeout=timeout_s
-            )
+            return await asking
+        except asyncio.CancelledError:
+            if not lost:
+                raise
+            raise LogUnavailable(f"{self.url}: the connection was lost while {subject} was asked") from None
         except nats.errors.NoRespondersError as error:
             raise LogUnavailable(f"{self.url}: nobody answers on {subject} (is JetStream enabled?)") from error
         except (nats.errors.Error, TimeoutError, OSError) as error:
             raise LogUnavailable(f"{self.url}: no answer on {subject}: {_text(error)}") from error
+        finally:
+            self.forget(give_up)
+            asking.cancel()
 
     async def api(self, name: str, body: dict[str, object] | None = None, timeout_s: float = ANSWER_S) -> Any:
         """The answer of the JetStream API ``$JS.API.<name>``, errors included (``{"error": {"err_code": …}}``)."""

@@ -22,8 +22,9 @@ from uuid import uuid4
 
 from nats.aio.msg import Msg
 
-from bus.envelope import Envelope, decode, encode
-from bus.errors import Conflict, LogMismatch, LogUnavailable, MalformedEvent, UnknownEventType
+from bus.decoding import Raw, decode_batch
+from bus.envelope import Envelope, encode
+from bus.errors import Conflict, LogMismatch, LogUnavailable
 from bus.jetstream.acks import Ack, AckError, Acks
 from bus.jetstream.chunks import chunks, segments
 from bus.jetstream.connection import ANSWER_S, Connection
@@ -182,9 +183,20 @@ class JetStreamLog:
         if not position:
             # A replica that has not caught up answers "none".
             raise LogUnavailable(f"{key}: taken, and not readable yet")
-        if _id_of(stored) != envelope.id:
+        found = _found(stored, position)
+        if found is None:
+            return await self._append_after_garbage(envelope, position)
+        if found != envelope.id:
             raise Conflict(f"{key} is at position {position}, {envelope.id} came too late")
         return Appended(position, True)
+
+    async def _append_after_garbage(self, envelope: Envelope, position: int) -> Appended:
+        """Append an ``once`` event where the last message on its subject, at ``position``, is no event and no rival."""
+        headers = _headers(envelope) | {"Nats-Expected-Last-Subject-Sequence": str(position)}
+        async with self._acks.expect(1) as replies:
+            await self._connection.publish(subject_of(envelope.event), encode(envelope), replies[0][0], headers)
+            (ack,) = await self._acks.collect(replies, self._timeout_s)
+        return await self._classify(envelope, ack)
 
 
 def _rejected(error: AckError) -> LogUnavailable:
@@ -200,12 +212,13 @@ def _headers(envelope: Envelope) -> dict[str, str]:
     return headers
 
 
-def _id_of(stored: Msg) -> str | None:
-    """The id in the message itself: plain NATS clients send no id header. None when it is no event."""
-    try:
-        return decode(stored.data).id
-    except (MalformedEvent, UnknownEventType):
-        return None
+def _found(stored: Msg, position: int) -> str | None:
+    """The id of the event in a stored message, "" for one of a newer type, None when it is no event."""
+    subject = (stored.headers or {}).get("Nats-Subject", "")
+    records, rejects = decode_batch([Raw(position, subject, stored.data, 0)])
+    if records:
+        return records[0].id
+    return None if rejects[0].malformed else ""
 
 
 def _checked(info: Any) -> Any:

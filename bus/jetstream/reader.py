@@ -7,7 +7,7 @@ from contextlib import aclosing
 import structlog
 
 from bus.decoding import decode_batch
-from bus.errors import LogMismatch, LogUnavailable
+from bus.errors import BusClosed, LogMismatch, LogUnavailable
 from bus.jetstream.connection import Connection
 from bus.jetstream.consumer import Arrived, Broken, Consumer, open_consumer
 from bus.jetstream.streams import LOG
@@ -59,7 +59,7 @@ class Reader:
                         yield batch
             except (Broken, LogUnavailable) as error:
                 if self._connection.is_closed:
-                    raise LogUnavailable(f"{self._connection.url}: the connection is closed") from error
+                    raise BusClosed(f"{self._connection.url}: the connection has ended") from error
                 log.warning("reading on with a new consumer", after=self.position, reason=str(error))
                 await asyncio.sleep(RETRY_S)
 

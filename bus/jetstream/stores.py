@@ -24,6 +24,10 @@ class _Checkpoint(msgspec.Struct):
 _REJECTED = msgspec.json.Decoder(Rejected)
 
 
+#: How much of a rejected message is kept, bytes.
+DATA_MAX = 64 * 1024
+
+
 class JetStreamCheckpoints:
     """Implements ``bus.log.Checkpoints``: the last message of a subject per name."""
 
@@ -49,7 +53,11 @@ class JetStreamCheckpoints:
 
 
 class JetStreamQuarantine:
-    """Implements ``bus.log.Quarantine``: one message per rejected position."""
+    """Implements ``bus.log.Quarantine``: one message per rejected position.
+
+    Of a large message the first DATA_MAX bytes are kept: all of it, in base64, would be larger than a message may be,
+    and the log has it whole.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -62,7 +70,8 @@ class JetStreamQuarantine:
             for one, (reply, _) in zip(rejected, replies, strict=True):
                 headers = {"Nats-Msg-Id": str(one.position), "Nats-Expected-Last-Subject-Sequence": "0"}
                 subject = f"{QUARANTINE_PREFIX}.{one.position}"
-                await self._connection.publish(subject, msgspec.json.encode(one), reply, headers)
+                kept = msgspec.structs.replace(one, data=one.data[:DATA_MAX])
+                await self._connection.publish(subject, msgspec.json.encode(kept), reply, headers)
             acks = await self._acks.collect(replies)
         for one, ack in zip(rejected, acks, strict=True):
             if ack.error is not None and ack.error.err_code not in WRONG_LAST_SEQUENCE:

@@ -56,7 +56,7 @@ def faults_option(command: F) -> F:
         try:
             return parse_faults(text)
         except ValueError as error:
-            raise UsageError(f"--{error}") from error
+            raise UsageError(f"--faults: {str(error).removeprefix('faults: ')}") from error
 
     text = "Device latency (s) and failures, e.g. 'LeafVlan:latency=0.05,fail=0.1;broken:az1-leaf1=power'."
     return click.option("--faults", default="", callback=parse, metavar="PLAN", help=text)(command)

@@ -17,6 +17,7 @@ from driftline.stack import Options, Stack, open_stack
 from driftline.state import find_instance, wait_projected
 
 E = TypeVar("E", SpawnRequested, InstanceDeleteRequested)
+POSITIVE = click.FloatRange(min=0, min_open=True)
 
 
 @click.command()
@@ -26,7 +27,7 @@ E = TypeVar("E", SpawnRequested, InstanceDeleteRequested)
 @click.option("--az", default="az1", show_default=True, help="Availability zone.")
 @click.option("--host", help="Pin the instance to this host.")
 @click.option("--kind", type=click.Choice(["container", "vm"]), default="container", show_default=True)
-@click.option("--timeout", "timeout_s", type=float, default=30.0, show_default=True, help="Seconds to wait.")
+@click.option("--timeout", "timeout_s", type=POSITIVE, default=30.0, show_default=True, help="Seconds to wait.")
 @server_options()
 def spawn(
     options: Options,
@@ -57,7 +58,7 @@ def spawn(
 
 @click.command()
 @click.argument("instance")
-@click.option("--timeout", "timeout_s", type=float, default=30.0, show_default=True, help="Seconds to wait.")
+@click.option("--timeout", "timeout_s", type=POSITIVE, default=30.0, show_default=True, help="Seconds to wait.")
 @server_options()
 def delete(options: Options, instance: str, timeout_s: float, as_json: bool) -> None:
     """Delete INSTANCE (its name or its id) and wait until nothing of it is left."""

@@ -1,5 +1,6 @@
 """``driftline tail`` (the log as it grows) and ``quarantine`` (what is in it that is no event)."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,9 @@ from driftline.cli.common import people, print_json, print_table, run, server_op
 from driftline.errors import UsageError
 from driftline.stack import Bus, Options, open_bus
 
+#: Tokens between dots, without white space; ``>`` only at the end.
+_FILTER = re.compile(r"([^\s.>]+\.)*([^\s.>]+|>)")
+
 
 @click.command()
 @click.option("--last", type=click.IntRange(min=0), default=20, show_default=True, help="Begin this many events back.")
@@ -23,6 +27,8 @@ from driftline.stack import Bus, Options, open_bus
 @server_options()
 def tail(options: Options, last: int, after: int | None, subject: str, follow: bool, as_json: bool) -> None:
     """Show the events of the log. With --json and --follow: one JSON document a line, for as long as it runs."""
+    if subject and not _FILTER.fullmatch(subject):
+        raise UsageError(f"--subject: {subject!r} is no NATS filter, e.g. 'dl.port.web-1-0.>'")
     run(_tail(options, last, after, subject, follow=follow, as_json=as_json))
 
 

@@ -14,7 +14,7 @@ from tests.acceptance.harness import Site, site, start_up, until
 pytestmark = [pytest.mark.servers, pytest.mark.processes]
 
 
-async def spawn_two(place: Site) -> list[Any]:
+async def spawn_two(place: Site) -> tuple[Any, Any]:
     """web-1 and web-2, in one VRF, on two hosts; returns what is said of them with --json."""
     return await asyncio.gather(
         place.json("spawn", "web-1", "--network", "prod-net1", "--host", "az1-h1"),

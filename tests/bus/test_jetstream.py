@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from bus.embedded import EmbeddedServer, embedded_nats
 from bus.envelope import Envelope, Rejected, encode
-from bus.errors import CallFailed, LogMismatch, LogUnavailable, NoReply, NoResponder
+from bus.errors import BusClosed, CallFailed, LogMismatch, LogUnavailable, NoReply, NoResponder
 from bus.jetstream import Connection, JetStreamCheckpoints, JetStreamLog, JetStreamQuarantine, connect, consumer, rpc
 from bus.log import Appended
 from bus.subjects import host_filter, subject_of
@@ -224,13 +224,13 @@ async def test_closing_ends_a_follower(nats_server: EmbeddedServer) -> None:
 
             follower = tasks.create_task(ended(follow()))
             await reached.wait()
-        with pytest.raises(LogUnavailable, match="closed"):
+        with pytest.raises(BusClosed, match="ended"):
             await log.append([plugged(1)])
-    assert "closed" in follower.result()
+    assert "ended" in follower.result()
 
 
 async def ended(work: Coroutine[None, None, None]) -> str:
-    with pytest.raises(LogUnavailable) as caught:
+    with pytest.raises(BusClosed) as caught:
         await work
     return str(caught.value)
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -234,3 +235,36 @@ async def test_five_thousand(log: OpenLog) -> None:
     records = await gather(log.read(0, 5000))
     assert records == followed.result()
     assert [r.position for r in records] == list(range(1, 5001))
+
+
+@pytest.mark.parametrize("size", [1, 20])
+async def test_garbage_on_a_subject_keeps_nobody_from_deciding(log: OpenLog, size: int) -> None:
+    """An ``once`` event may come once; a message that is no event is not it."""
+    await log.append_raw(subject_of(active(0).event), b"garbage")
+    await log.append_raw(subject_of(active(0).event), encode(active(1)))  # of another aggregate
+    assert [one.duplicate for one in await log.append([active(n) for n in range(size)])] == [False] * size
+    with pytest.raises(Conflict):
+        await log.append([msgspec.structs.replace(active(0), id="a rival's")])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"id":"x","zzz":' + b"[" * 5000 + b"]" * 5000 + b',"event":{}}',
+        b'{"id":5,"event":{"x":"\xff"}}',
+        b'{"id":"x","event":{"type":5,"type":"new.v1"}}',
+        b'{"id":"x","event":{"type":"new.v1"},"event":{"type":5}}',
+        b'{"id":"x","correlation":"'
+        + b"c" * 300
+        + b'","event":{"type":"instance.delete_requested.v1","instance":"i"}}',
+        b'{"id":"x","time_us":1e30,"event":{"type":"instance.delete_requested.v1","instance":"i"}}',
+        b"\xff\xfe",
+        b"",
+    ],
+)
+async def test_hostile_messages_hold_up_nobody(log: OpenLog, data: bytes) -> None:
+    await log.append_raw("dl.instance.i._._.delete_requested", data)
+    await log.append([plugged(1)])
+    (batch,) = [batch async for batch in log.read(0, 2)]
+    assert [one.position for one in batch.rejects] == [1]
+    assert [r.position for r in batch.records] == [2]

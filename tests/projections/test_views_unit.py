@@ -8,12 +8,12 @@ from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from bus.envelope import Envelope, Recorded, Rejected, recorded
+from bus.envelope import TAG_MAX, Envelope, Recorded, Rejected, recorded
 from bus.events import EVENT_TYPES
 from bus.memory import MemoryLog
 from projections.fold import NOTHING
 from projections.port_states import PAIRS
-from projections.views import PROJECTIONS, SKIPPED_TYPE_CHARACTERS, SkippedRow, Views
+from projections.views import PROJECTIONS, SkippedRow, Views
 from tests.projections.given import T0_US, record, tuples, twice, viewed
 from tests.story import Story
 
@@ -196,7 +196,7 @@ async def test_the_name_of_an_unknown_type_is_made_safe_to_keep() -> None:
     tag = "a\0\u2028\N{SNOWMAN}" + "b" * 5000
     views.skip(await rejected(msgspec.json.encode({"id": "1", "event": {"type": tag}})))
     [key] = views.rows("skipped")
-    assert key == ("a???" + "b" * (SKIPPED_TYPE_CHARACTERS - 4),)
+    assert key == ("a???" + "b" * (TAG_MAX - 4),)
 
 
 async def test_malformed_messages_are_not_counted() -> None:
