@@ -44,6 +44,10 @@ class Spec(TypedDict):
     lock_s: float  # how long the lock is waited for
 
 
+#: What PostgreSQL says while processes of its predecessor still run.
+LINGERING = "pre-existing shared memory block"
+
+
 class GuardError(Exception):
     """The server could not be started or has died."""
 
@@ -77,12 +81,23 @@ class Guard:
         """Start the server, wait until it is ready; its URL (NATS) or socket folder (PostgreSQL). Raises GuardError."""
         for name, text in self.spec["files"].items():
             (self.tmp / name).write_text(self._fill(text))
-        self.server = self._spawn(self.spec["command"])
         probe = {"nats": self._nats_url, "postgres": self._postgres_socket}[self.spec["ready"]]
-        url = self._wait_for(probe)
+        url = self._spawn_until_ready(probe)
         if self.spec["ready"] == "nats":
             self.port = url.rpartition(":")[2]
         return url
+
+    def _spawn_until_ready(self, probe: Callable[[int], str | None]) -> str:
+        deadline = time.monotonic() + self.spec["timeout_s"]
+        while True:
+            self.server = self._spawn(self.spec["command"])
+            try:
+                return self._wait_for(probe)
+            except GuardError:
+                # The processes of a killed PostgreSQL end by themselves, a little after it.
+                if LINGERING not in self.tail() or time.monotonic() > deadline:
+                    raise
+            time.sleep(POLL_S)
 
     def kill(self) -> None:
         """SIGKILL, as a crash would."""
