@@ -73,11 +73,6 @@ def host_filter(host: str) -> str:
     return f"{PREFIX}.*.*.*.{host}.>"
 
 
-def az_filter(az: str) -> str:
-    """All that concerns one availability zone."""
-    return f"{PREFIX}.*.*.{az}.>"
-
-
 def matches(pattern: str, subject: str) -> bool:
     """Whether ``subject`` fits the NATS filter ``pattern`` (``*`` one token, a final ``>`` one or more)."""
     want, have = pattern.split("."), subject.split(".")

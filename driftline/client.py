@@ -15,8 +15,10 @@ import msgspec
 
 from bus import jetstream
 from bus.envelope import request
+from bus.errors import MalformedEvent
 from bus.events import AnyEvent
 from bus.log import Log
+from bus.subjects import history_filter, key_of
 from driftline.outcomes import Outcome, outcome_of
 
 
@@ -24,6 +26,7 @@ class Published(msgspec.Struct, frozen=True):
     """A request on disk. ``request`` is its id: the correlation of everything it leads to."""
 
     request: str
+    instance: str
     position: int
     duplicate: bool
 
@@ -38,34 +41,47 @@ class Client:
     async def publish(self, event: AnyEvent, *, id: str | None = None) -> Published:
         """Append one request; once this returns it is on disk.
 
-        ``id`` makes a retry harmless: the same id is accepted once. Raises LogUnavailable.
+        ``id`` makes a retry harmless: the same id is accepted once.
+        Raises MalformedEvent, which names the field and the value, and LogUnavailable.
         """
         return (await self.publish_all([event], ids=[id]))[0]
 
     async def publish_all(
         self, events: Sequence[AnyEvent], *, ids: Sequence[str | None] | None = None
     ) -> list[Published]:
-        """Append many requests, much faster than one by one. Raises LogUnavailable."""
+        """Append many requests, much faster than one by one. Raises as ``publish`` does, before anything is sent."""
         envelopes = [
-            request(event, actor=self._actor, id=own_id)
+            request(_checked(event), actor=self._actor, id=own_id)
             for event, own_id in zip(events, ids or [None] * len(events), strict=True)
         ]
         appended = await self._log.append(envelopes)
         return [
-            Published(envelope.id, one.position, one.duplicate)
+            Published(envelope.id, key_of(envelope.event), one.position, one.duplicate)
             for envelope, one in zip(envelopes, appended, strict=True)
         ]
 
     async def outcome(self, published: Published, timeout_s: float = 30.0) -> Outcome:
         """How the request ended. Raises TimeoutError when it has not within ``timeout_s``."""
         async with asyncio.timeout(timeout_s):
-            async for batch in self._log.follow(published.position):
+            story = history_filter("instance", published.instance)
+            async for batch in self._log.follow(published.position, story):
                 for r in batch.records:
                     if r.correlation == published.request:
                         outcome = outcome_of(r)
                         if outcome is not None:
                             return outcome
         raise TimeoutError  # the log never ends: not reached
+
+
+def _checked(event: AnyEvent) -> AnyEvent:
+    """``event`` if a reader will take it: structs made in Python are not checked by themselves."""
+    fields = msgspec.to_builtins(event)
+    try:
+        msgspec.convert(fields, type(event))
+    except msgspec.ValidationError as error:
+        field = str(error).rpartition("$.")[2].rstrip("`")
+        raise MalformedEvent(f"{field}: {fields.get(field)!r} does not fit: {error}") from error
+    return event
 
 
 @asynccontextmanager

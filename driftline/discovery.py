@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -54,7 +54,10 @@ def _all() -> list[Running]:
         return []
     alive = []
     for note in sorted(folder.glob("*.json")):
-        running = msgspec.json.decode(note.read_bytes(), type=Running)
+        try:
+            running = msgspec.json.decode(note.read_bytes(), type=Running)
+        except FileNotFoundError:  # it ended just now
+            continue
         if _is_alive(running.pid):
             alive.append(running)
         else:
@@ -79,5 +82,5 @@ def _is_alive(pid: int) -> bool:
 
 
 def _remove_if_empty(folder: Path) -> None:
-    if folder.is_dir() and not any(folder.iterdir()):
+    with suppress(OSError):  # somebody has just left a note, or removed the folder
         folder.rmdir()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import stamina
 
 from bus.envelope import now_us
+from bus.errors import LogUnavailable
 from driftline.load import Harness, Tally
 from driftline.plane import Plane
 from driftline.report import Report, make_report
@@ -15,6 +16,8 @@ from projections.errors import DatabaseUnavailable
 
 #: How long PostgreSQL may be away at the end of a run, seconds.
 RETRY_S = 60.0
+#: How long the projections may take to catch up at the end: this, and at least this many events a second.
+PROJECT_S, PROJECT_EVENTS_PER_S = 60.0, 1000
 
 
 async def exercise(
@@ -32,8 +35,11 @@ async def exercise(
     return await _judge(stack, plane, tally)
 
 
-@stamina.retry(on=DatabaseUnavailable, attempts=None, timeout=RETRY_S, wait_initial=0.05, wait_max=2.0)
+@stamina.retry(
+    on=(DatabaseUnavailable, LogUnavailable), attempts=None, timeout=RETRY_S, wait_initial=0.05, wait_max=2.0
+)
 async def _judge(stack: Stack, plane: Plane, tally: Tally) -> Report:
     """Wait until all is projected and report; from the start if PostgreSQL went away, for it may come back behind."""
-    await wait_projected(stack, plane, await stack.log.last_position())
+    last = await stack.log.last_position()
+    await wait_projected(stack, plane, last, timeout_s=PROJECT_S + tally.events / PROJECT_EVENTS_PER_S)
     return await make_report(stack, tally, now_us())

@@ -14,6 +14,7 @@ from bus.errors import LogUnavailable
 from bus.events import InstanceDeleteRequested, SpawnRequested
 from bus.log import Log
 from driftline.client import Client
+from driftline.errors import NotDone
 from driftline.outcomes import Outcome, outcome_of
 from driftline.trace import TimedRequest
 
@@ -21,6 +22,8 @@ from driftline.trace import TimedRequest
 PUBLISH_MAX = 500
 #: How many refusals and failures are kept word for word.
 EXAMPLES_MAX = 20
+#: A run in which nothing happens for this long, seconds, is given up.
+STALLED_S = 120.0
 #: How long a log that is away is tried again, seconds. Below its duplicate window: a request is published once.
 RETRY_S = 100.0
 
@@ -90,16 +93,34 @@ class Harness:
         self.tally = Tally(first_us=now_us())
 
     async def run(self) -> Tally:
-        """Publish the whole plan and wait until every request has ended. Raises LogUnavailable after RETRY_S."""
+        """Publish the whole plan and wait until every request has ended.
+
+        Raises LogUnavailable after RETRY_S, NotDone when nothing happens any more.
+        """
         after = await self._log.last_position()
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(self._follow(after))
             tasks.create_task(self._release())
             await self._publish()
-            async with self._changed:
-                await self._changed.wait_for(lambda: self.tally.in_flight == 0 and not self._waiting_deletes)
+            await self._wait(lambda: self.tally.in_flight == 0 and not self._waiting_deletes)
+            until = await self._log.last_position()
+            await self._wait(lambda: self.tally.last_position >= until)  # a second outcome may come after the first
             following.cancel()
         return self.tally
+
+    async def _wait(self, done: Callable[[], bool]) -> None:
+        """Return when ``done``. Raises NotDone when nothing has happened for STALLED_S."""
+        while True:
+            before = self.tally.events
+            try:
+                async with asyncio.timeout(STALLED_S), self._changed:
+                    await self._changed.wait_for(done)
+                    return
+            except TimeoutError:
+                if self.tally.in_flight and self.tally.events == before:
+                    raise NotDone(
+                        f"{self.tally.in_flight} requests have no outcome, and nothing happened for {STALLED_S:g} s"
+                    ) from None
 
     async def _release(self) -> None:
         """Hand requests to the publisher when they are due."""
@@ -132,8 +153,8 @@ class Harness:
 
     async def _publish(self) -> None:
         while True:
+            await self._wait(self._can_publish)
             async with self._changed:
-                await self._changed.wait_for(self._can_publish)
                 room = self._in_flight_max - self.tally.in_flight
                 count = min(len(self._outgoing), room, PUBLISH_MAX)
                 batch = [self._outgoing.popleft() for _ in range(count)]

@@ -13,7 +13,7 @@ from bus.events import HostAdded, LeafAdded
 from bus.log import Log
 from bus.subjects import PREFIX, host_filter
 from driftline.channel import BusChannel
-from driftline.errors import UsageError
+from driftline.errors import NotDone, UsageError
 from driftline.stack import Bus, Stack
 from projections.runner import Projector
 from workers import cnc, compute, ipam, nova, ovs_agent
@@ -55,13 +55,18 @@ async def all_in_one(stack: Stack, faults: FaultPlan | None = None) -> AsyncIter
 
 @asynccontextmanager
 async def working_plane(stack: Stack, faults: FaultPlan | None = None) -> AsyncIterator[Plane]:
-    """A control plane that works: the one that runs already on these servers, or one in this process.
+    """A control plane that works: the one that runs already on these servers, or one on servers of our own.
 
-    Raises UsageError when ``faults`` are given for a fabric that runs elsewhere.
+    Raises NotDone when the servers were found and no control plane works on them: it may be away for a moment only,
+    and a second one would be a second truth. Raises UsageError when ``faults`` are given for a fabric elsewhere.
     """
-    if not (stack.servers.nats_found and await _fabric_answers(stack)):
+    if not stack.servers.nats_found:
         async with all_in_one(stack, faults) as plane:
             yield plane
+    elif not await _fabric_answers(stack):
+        raise NotDone(
+            f"no fabric answers at {stack.servers.nats}: does the control plane run? (driftline up, or worker)"
+        )
     elif faults is not None and faults != FaultPlan():
         raise UsageError("--faults: the fabric runs in another process; give them to `up` or `worker fabric`")
     elif stack.servers.postgres_found:

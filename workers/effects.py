@@ -31,11 +31,14 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class PortEffect(Effect, frozen=True, kw_only=True):
-    """An effect on a host, for one claim of one port."""
+    """An effect on a host, for one claim of one port.
+
+    A host that was told to take a ``generation`` away refuses to be given it, or an older one, ever again.
+    """
 
     port: str
-    az: str = ""
-    generation: int = 1
+    az: str
+    generation: int
 
     @property
     def version(self) -> int:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import nats
@@ -69,7 +70,8 @@ class Connection:
         self._lost: set[Listener] = set()
 
     async def open(self) -> None:
-        """Connect. Raises LogUnavailable after CONNECT_S seconds."""
+        """Connect. Raises LogUnavailable after CONNECT_S seconds, or when ``url`` is none."""
+        _check_url(self.url)
         try:
             async with asyncio.timeout(CONNECT_S):  # nats-py can hang here, and would try for ever
                 await self.client.connect(
@@ -165,7 +167,8 @@ class Connection:
         """Send one message, without waiting for anything. Raises LogUnavailable when it cannot be sent."""
         try:
             await self.client.publish(subject, data, reply, headers)
-        except (nats.errors.OutboundBufferLimitError, nats.errors.ConnectionClosedError) as error:
+        # RuntimeError: uvloop's word for a transport that has just been closed.
+        except (nats.errors.OutboundBufferLimitError, nats.errors.ConnectionClosedError, RuntimeError) as error:
             raise LogUnavailable(f"{self.url}: cannot send: {_text(error)}") from error
         except nats.errors.MaxPayloadError as error:
             raise MalformedEvent(f"{subject}: {len(data)} bytes are more than the server takes") from error
@@ -208,6 +211,16 @@ class Connection:
             self._closing = True
             log.error("nats connection closed by the server", url=self.url, reason=self._last_error)
             self._tell_lost()
+
+
+def _check_url(url: str) -> None:
+    parts = urlsplit(url)
+    try:
+        usable = parts.scheme in ("nats", "tls", "ws", "wss") and parts.hostname and (parts.port or True)
+    except ValueError:  # a port that is no number
+        usable = False
+    if not usable:
+        raise LogUnavailable(f"{url!r} is no NATS URL, e.g. nats://127.0.0.1:4222")
 
 
 def _text(error: BaseException) -> str:

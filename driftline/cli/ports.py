@@ -6,7 +6,7 @@ from rich.table import Table
 
 from driftline.channel import BusChannel
 from driftline.cli.common import people, print_json, print_table, run, server_options
-from driftline.errors import NotDone
+from driftline.errors import NotDone, UsageError
 from driftline.figures import sequence, timed_steps
 from driftline.plane import current_projections, working_plane
 from driftline.stack import Options, open_stack
@@ -148,6 +148,9 @@ async def _reach(options: Options, source: str, target: str, *, as_json: bool) -
     async with open_stack(options) as stack, working_plane(stack) as plane:
         await wait_projected(stack, plane, await stack.log.last_position())
         rows_of = [await find_instance(stack.database, name) for name in (source, target)]
+        for row in rows_of:
+            if not row.port:
+                raise UsageError(f"instance: {row.name} has no port, it is {row.state}")
         fabric = RemoteDevices(BusChannel(stack.connection))
         (path,) = await fabric.trace([Ask(rows_of[0].port, rows_of[1].port)])
     if as_json:

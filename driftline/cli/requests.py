@@ -101,10 +101,10 @@ async def _publish(
             f"{name}: no outcome within {timeout_s:g} s; the request is on the log at position "
             f"{published.position} and may still be done (do all workers run?)"
         ) from error
-    if outcome.kind not in ("active", "deleted"):
-        raise NotDone(f"{name} {outcome}")
     if as_json:
         print_json(outcome)
-    else:
+    if outcome.kind not in ("active", "deleted"):
+        raise NotDone(f"{name} {outcome}")
+    if not as_json:
         people().print(f"[green]{name}[/] ({outcome.instance}) is {outcome.kind}")
     return outcome

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -19,6 +20,7 @@ from workers.devices.simulated.faults import FaultPlan
 
 log = structlog.get_logger("driftline")
 
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 #: The roles that can run as a process of their own.
 ROLES = (*WORKERS, "fabric", "projector")
 
@@ -64,6 +66,9 @@ def worker(
     """Run one ROLE as a process of its own, until interrupted."""
     if hosts and not (role in WORKERS and WORKERS[role].per_host):
         raise UsageError(f"--host: {role} serves no single host")
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            raise UsageError(f"--host: {host!r} cannot be the name of a host")
     run(_worker(options, role, hosts, faults, journal))
 
 

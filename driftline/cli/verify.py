@@ -1,37 +1,54 @@
 """``driftline verify``: are the projections what the log says?"""
 
+from contextlib import AsyncExitStack
+
 import click
+import msgspec
 from rich.progress import Progress
 
 from driftline.cli.common import people, print_json, print_table, progress_console, run, server_options
 from driftline.errors import NotDone
-from driftline.plane import current_projections
+from driftline.plane import Plane, current_projections
 from driftline.stack import Options, open_stack
+from driftline.state import wait_projected
 from projections.verify import Verdict
 from projections.verify import verify as verify_projections
 
+#: How long a rebuild may take, seconds.
+REBUILD_S = 600.0
+
 
 @click.command()
+@click.option("--rebuild", is_flag=True, help="First drop all projections and build them anew from the log.")
 @server_options()
-def verify(options: Options, as_json: bool) -> None:
+def verify(options: Options, rebuild: bool, as_json: bool) -> None:
     """Rebuild every projection from the log in memory and compare it row by row with PostgreSQL.
 
     Exit 0 if they are equal; else 1, and the first difference is named.
     """
-    run(_verify(options, as_json=as_json))
+    run(_verify(options, rebuild=rebuild, as_json=as_json))
 
 
-async def _verify(options: Options, *, as_json: bool) -> None:
-    async with open_stack(options) as stack, current_projections(stack):
+async def _verify(options: Options, *, rebuild: bool, as_json: bool) -> None:
+    async with AsyncExitStack() as exits:
+        stack = await exits.enter_async_context(open_stack(options))
+        if rebuild:
+            await stack.database.rebuild()
+        await exits.enter_async_context(current_projections(stack))
+        last = await stack.log.last_position()
+        if rebuild:
+            await wait_projected(stack, Plane(), last, timeout_s=REBUILD_S)
         with Progress(console=progress_console(), transient=True) as bars:
             bar = bars.add_task("rebuilding from the log")
             verdict = await verify_projections(
                 stack.log, stack.database, lambda done, until: bars.update(bar, completed=done, total=until)
             )
     if as_json:
-        print_json(verdict)
+        print_json({**msgspec.structs.asdict(verdict), "log_last": last, "behind": max(last - verdict.position, 0)})
     else:
         show_verdict(verdict)
+        if last > verdict.position:
+            people().print(f"[yellow]the projections are {last - verdict.position} events behind the log[/]")
     if not verdict.equal:
         raise NotDone(f"the projections differ from the log: {verdict.difference}")
 

@@ -10,7 +10,6 @@ from bus.events import EVENT_TYPES, Event, HostAdded, InstanceScheduled, PortAll
 from bus.subjects import (
     ALL,
     ROLES,
-    az_filter,
     history_filter,
     host_filter,
     key_of,
@@ -76,7 +75,6 @@ def test_routing() -> None:
     assert subject == "dl.port.i7-0.az1.h42.plugged"
     assert matches(host_filter("h42"), subject)
     assert not matches(host_filter("h4"), subject)
-    assert matches(az_filter("az1"), subject)
     assert once_filter(active(1).event) == "dl.instance.i1.*.*.active"
 
 

@@ -195,7 +195,7 @@ def test_what_became_of_a_leaf_interface() -> None:
     assert cnc.settle(L1.wish(7, present=False), Result()) == (L1.removed(7),)
     assert cnc.settle(L1.wish(7), Result("table full")) == (L1.failed(7, "table full"),)
     with pytest.raises(TypeError, match="CNC did not ask for RemoveFlows"):
-        cnc.settle(RemoveFlows(device="h1", port="i1-0"), Result())
+        cnc.settle(RemoveFlows(device="h1", port="i1-0", az=AZ, generation=1), Result())
 
 
 def test_a_removal_is_never_given_up() -> None:

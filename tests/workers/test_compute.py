@@ -33,7 +33,7 @@ GIVE_BACK = say(PortDeleteRequested)
 PLUG = PlugVnic(
     device="h1", port="i1-0", az=AZ, mac="fa:16:0a:00:01:02", ip="10.0.1.2", prefix_length=30, gateway="10.0.1.1"
 )
-UNPLUG = UnplugVnic(device="h1", port="i1-0", az=AZ)
+UNPLUG = UnplugVnic(device="h1", port="i1-0", az=AZ, generation=1)
 SCHEDULED: tuple[Event, ...] = (scheduled(), create_port())
 WITH_PORT: tuple[Event, ...] = (*SCHEDULED, allocated())
 
@@ -116,7 +116,7 @@ def test_what_became_of_an_unplug() -> None:
 
 def test_an_effect_of_another_worker_is_not_settled() -> None:
     with pytest.raises(TypeError, match="compute did not ask for RemoveFlows"):
-        compute.settle(RemoveFlows(device="h1", port="i1-0"), Result())
+        compute.settle(RemoveFlows(device="h1", port="i1-0", az=AZ, generation=1), Result())
     with pytest.raises(TypeError, match="agent did not ask for UnplugVnic"):
         ovs_agent.settle(UNPLUG, Result())
 

@@ -10,8 +10,8 @@ from workers.effects import InstallFlows, RemoveFlows, Result
 PLUGGED, UNPLUGGED = say(PortPlugged, received_us=1), say(PortUnplugged)
 REPORTED = say(PortUnderlayReported, status="ACTIVE", detected_us=4)
 REMOVED = say(PortUnderlayRemoved)
-INSTALL = InstallFlows(device="h1", port="i1-0", az=AZ, mac="fa:16:0a:00:01:02", vlan=1)
-REMOVE = RemoveFlows(device="h1", port="i1-0", az=AZ)
+INSTALL = InstallFlows(device="h1", port="i1-0", az=AZ, generation=1, mac="fa:16:0a:00:01:02", vlan=1)
+REMOVE = RemoveFlows(device="h1", port="i1-0", az=AZ, generation=1)
 
 
 def test_a_plugged_device_gets_its_flows() -> None:

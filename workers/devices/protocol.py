@@ -15,6 +15,8 @@ class Devices(Protocol):
         Yields groups of (index into ``effects``, error); the error is empty when the device is as wished. Each index
         comes at most once; one that never comes has an unknown outcome (it may have been applied).
         Effects for one slot never overlap: the caller sees to it.
+        A driver guarantees that effects are idempotent and that what was taken away never comes back, however late a
+        push of that generation (or epoch) or an older one lands; with OVS, the fence is in external_ids of the bridge.
         Raises DevicesUnavailable when the devices cannot be reached at all.
         """
         ...

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.workers.devices.world import BLUE, HOSTS, RED_1, RED_2, Net, Port, leaf_vlan, wired
 from workers.devices.simulated.fabric import Fabric
 from workers.devices.simulated.reachability import ping, trace
-from workers.effects import RemoveFlows, UnplugVnic
+from workers.effects import AnyEffect
 
 hosts = st.sampled_from(sorted(HOSTS))
 red = st.sampled_from([RED_1, RED_2])
@@ -27,8 +27,8 @@ def pieces(port: Port) -> list[Piece]:
     """All that ``port`` needs to talk to another host or VLAN."""
     host, interface, net = port.host, HOSTS[port.host].interface, port.net
     return [
-        Piece(host, lambda fabric: fabric.apply(UnplugVnic(device=host, port=port.port))),
-        Piece(host, lambda fabric: fabric.apply(RemoveFlows(device=host, port=port.port))),
+        Piece(host, lambda fabric: fabric.apply(unplug(port))),
+        Piece(host, lambda fabric: fabric.apply(no_flows(port))),
         Piece(host, lambda fabric: fabric.host(host).trunk.discard(net.vlan)),
         *(Piece(leaf, _without(leaf, interface, port)) for leaf in port.leaves),
     ]
@@ -76,14 +76,15 @@ def test_every_piece_is_needed_and_the_reason_names_its_device(pair: tuple[Port,
 
 
 @relaxed
-@given(hosts, red, st.sampled_from(["a", "b"]), st.sampled_from([UnplugVnic, RemoveFlows]))
+@given(hosts, red, st.sampled_from(["a", "b"]), st.sampled_from([unplug, no_flows]))
 def test_within_br_int_vnics_and_flows_are_needed(
-    host: str, net: Net, port: str, removal: type[UnplugVnic] | type[RemoveFlows]
+    host: str, net: Net, port: str, removal: Callable[[Port], AnyEffect]
 ) -> None:
-    fabric = wired(Port("a", host, net, 5), Port("b", host, net, 6))
+    ports = {"a": Port("a", host, net, 5), "b": Port("b", host, net, 6)}
+    fabric = wired(*ports.values())
     assert ping(fabric, "a", "b").reachable
 
-    fabric.apply(removal(device=host, port=port))
+    fabric.apply(removal(ports[port]))
 
     path = ping(fabric, "a", "b")
     assert not path.reachable

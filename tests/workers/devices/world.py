@@ -62,14 +62,31 @@ def cabled() -> Fabric:
     return fabric
 
 
-def plug(port: Port) -> PlugVnic:
+def plug(port: Port, generation: int = 1) -> PlugVnic:
     return PlugVnic(
-        device=port.host, port=port.port, mac=port.mac, ip=port.ip, prefix_length=24, gateway=port.net.gateway
+        device=port.host,
+        port=port.port,
+        az="az1",
+        generation=generation,
+        mac=port.mac,
+        ip=port.ip,
+        prefix_length=24,
+        gateway=port.net.gateway,
     )
 
 
-def flows(port: Port) -> InstallFlows:
-    return InstallFlows(device=port.host, port=port.port, mac=port.mac, vlan=port.net.vlan)
+def unplug(port: Port, generation: int = 1) -> UnplugVnic:
+    return UnplugVnic(device=port.host, port=port.port, az="az1", generation=generation)
+
+
+def flows(port: Port, generation: int = 1) -> InstallFlows:
+    return InstallFlows(
+        device=port.host, port=port.port, az="az1", generation=generation, mac=port.mac, vlan=port.net.vlan
+    )
+
+
+def no_flows(port: Port, generation: int = 1) -> RemoveFlows:
+    return RemoveFlows(device=port.host, port=port.port, az="az1", generation=generation)
 
 
 def leaf_vlan(leaf: str, interface: str, net: Net, epoch: int = 1, *, present: bool = True) -> LeafVlan:
@@ -96,8 +113,8 @@ def unwiring(port: Port, epoch: int = 2) -> list[AnyEffect]:
     """The way back of ``wiring``, as if no other port needed the leaves."""
     interface = HOSTS[port.host].interface
     return [
-        UnplugVnic(device=port.host, port=port.port),
-        RemoveFlows(device=port.host, port=port.port),
+        unplug(port),
+        no_flows(port),
         *(leaf_vlan(leaf, interface, port.net, epoch, present=False) for leaf in port.leaves),
     ]
 

@@ -250,7 +250,7 @@ class Fabric:
 
 
 def dump_of(states: Iterable[State]) -> dict[str, Any]:
-    """``Fabric.dump`` of what the devices hold. Epochs are left out: they say how it came to be, not what it is.
+    """``Fabric.dump`` of what the devices hold, without epochs and fences: they say how it came to be, not what it is.
 
     A device may come in several parts.
     """

@@ -103,7 +103,7 @@ class Paths(msgspec.Struct, frozen=True, tag=True):
 
 
 class Dumped(msgspec.Struct, frozen=True, tag=True):
-    """A part of what one device holds, without epochs."""
+    """A part of what one device holds, without epochs and fences."""
 
     state: State
 
@@ -140,7 +140,7 @@ def parts(items: Sequence[T], size: int = ITEMS_PER_MESSAGE) -> Iterator[Sequenc
 
 
 def state_parts(state: State) -> Iterator[State]:
-    """``state`` in parts that fit into a message each, without epochs; ``dump_of`` puts them together again."""
+    """``state`` in parts that fit into a message each, without epochs and fences; ``dump_of`` puts them together again."""
     if isinstance(state, LeafState):
         yield from (LeafState(state.leaf, list(part), []) for part in parts(state.entries))
         return
