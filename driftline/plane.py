@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 
 from bus.errors import first_error
 from bus.events import HostAdded, LeafAdded
@@ -21,10 +22,12 @@ from workers.devices.protocol import Devices, DevicesUnavailable
 from workers.devices.simulated.driver import SimulatedDevices
 from workers.devices.simulated.fabric import Cable, CableHost, CableLeaf
 from workers.devices.simulated.faults import FaultPlan
-from workers.devices.simulated.journal import Journal
+from workers.devices.simulated.journal import Journal, JournalBroken
 from workers.devices.simulated.remote import RemoteDevices, serve_fabric
 from workers.runner import Role, Runner
 from workers.worker import Worker
+
+log = structlog.get_logger("plane")
 
 #: The five workers by name.
 WORKERS: dict[str, Worker] = {m.WORKER.name: m.WORKER for m in (nova, compute, ovs_agent, cnc, ipam)}
@@ -150,19 +153,35 @@ async def _fabric(
     stack: Bus, start: Start, faults: FaultPlan | None, journal_path: Path | None
 ) -> AsyncIterator[SimulatedDevices]:
     """The modelled fabric, cabled as the log's world says and served over the bus."""
-    with Journal(journal_path) if journal_path else nullcontext() as journal:
+    with _opened(journal_path) if journal_path else nullcontext() as journal:
         devices = SimulatedDevices(plan=faults, journal=journal)
         described = await stack.log.last_position()
         async for batch in stack.log.read(0, described, _CABLING):
-            devices.cable(_cables(batch.records))
+            _cable(devices, batch.records)
         start(_keep_cabled(stack.log, devices, described))
         start(serve_fabric(devices, BusChannel(stack.connection)))
         yield devices
 
 
+def _opened(path: Path) -> Journal:
+    try:
+        return Journal(path)
+    except (OSError, JournalBroken) as error:
+        raise UsageError(f"--journal {path}: {error}") from error
+
+
 async def _keep_cabled(log: Log, devices: SimulatedDevices, after: int) -> None:
     async for batch in log.follow(after, _CABLING):
-        devices.cable(_cables(batch.records))
+        _cable(devices, batch.records)
+
+
+def _cable(devices: SimulatedDevices, records: Sequence[Any]) -> None:
+    """Put up what the world describes; what cannot be is told and left out, as the folds do."""
+    for cable in _cables(records):
+        try:
+            devices.cable([cable])
+        except ValueError as error:
+            log.warning("not cabled", reason=str(error))
 
 
 def _cables(records: Sequence[Any]) -> list[Cable]:

@@ -7,8 +7,9 @@ import ipaddress
 from collections import deque
 
 from bus.envelope import Recorded
-from bus.events import PortAllocated, PortDeleted, SubnetCreated
+from bus.events import NetworkCreated, PortAllocated, PortDeleted, SubnetCreated, VpcCreated
 from projections.fold import NOTHING, Fold, Row, Table, Touched, on
+from projections.world import World
 
 VLAN_MIN, VLAN_MAX = 1, 4094
 
@@ -101,6 +102,8 @@ class Addresses(Fold):
         self.by_network: dict[str, list[Pool]] = {}
         self._held: dict[str, PortAllocated] = {}
         self._vlans: dict[str, set[int]] = {}
+        #: Decides which subnets there are, so that this fold and every other agree.
+        self._world = World()
 
     def pool_with_space(self, network: str) -> Pool | None:
         """The first pool of ``network`` that has a free address."""
@@ -114,9 +117,14 @@ class Addresses(Fold):
         taken = self._vlans.get(physical_network, set())
         return next((vlan for vlan in range(VLAN_MIN, VLAN_MAX + 1) if vlan not in taken), None)
 
+    @on(VpcCreated, NetworkCreated)
+    def _tenancy(self, r: Recorded, e: VpcCreated | NetworkCreated) -> tuple[Touched, ...]:
+        self._world.evolve(r)
+        return NOTHING
+
     @on(SubnetCreated)
     def _subnet(self, r: Recorded, e: SubnetCreated) -> tuple[Touched, ...]:
-        if e.subnet in self.pools:
+        if not self._world.evolve(r):
             return NOTHING
         size = ipaddress.IPv4Network(e.cidr).num_addresses
         row = PoolRow(subnet=e.subnet, network=e.network, size=size, reserved=3, allocated=0, free=size - 3)

@@ -22,6 +22,7 @@ from bus.events import (
     PortUnbound,
 )
 from projections.fold import NOTHING, Fold, Key, Row, Table, Touched, on
+from projections.world import World
 
 
 class LeafInterfaceRow(Row):
@@ -74,6 +75,8 @@ class Leaves(Fold):
         self.ports: dict[str, CncPort] = {}
         self._entries: dict[Key, LeafInterfaceRow] = self.tables["leaf_interfaces"]
         self._cabling: dict[str, tuple[tuple[str, str], ...]] = {}
+        #: Decides which hosts there are, so that this fold and every other agree.
+        self._world = World()
         self._users: dict[Key, set[str]] = {}
         #: Ports that wait for an entry: newly bound ones to be carried, unbound ones to be gone or needed again.
         self._waiting: dict[Key, set[str]] = {}
@@ -89,7 +92,8 @@ class Leaves(Fold):
 
     @on(HostAdded)
     def _host(self, r: Recorded, e: HostAdded) -> tuple[Touched, ...]:
-        self._cabling.setdefault(e.host, ((e.leaf_a, e.interface), (e.leaf_b, e.interface)))
+        if self._world.evolve(r):
+            self._cabling[e.host] = ((e.leaf_a, e.interface), (e.leaf_b, e.interface))
         return NOTHING
 
     @on(PortAllocated)

@@ -1,5 +1,7 @@
 """The world as described: regions, AZs, leaves, hosts, tenants, VPCs, networks and subnets."""
 
+import ipaddress
+
 from bus.envelope import Recorded
 from bus.events import (
     AzAdded,
@@ -74,7 +76,12 @@ class SubnetRow(Row):
 
 
 class World(Fold):
-    """What exists, whoever uses it. The first description of a thing counts; a second one changes nothing."""
+    """What exists, whoever uses it. The first description of a thing counts; a second one changes nothing.
+
+    Nor does one that contradicts what is known: what this fold does not take, no other fold takes either. A VNI
+    belongs to one network, a network has one subnet, subnets of a VRF are disjoint (invariants 1 and 9); a leaf
+    belongs to one pair, and each of its interfaces to one host.
+    """
 
     TABLES = (
         Table("availability_zones", AzRow, ("region", "az")),
@@ -91,6 +98,11 @@ class World(Fold):
         self.networks: dict[str, NetworkRow] = {}
         self.by_label: dict[str, list[str]] = {}
         self.azs: set[str] = set()
+        self._vnis: set[int] = set()
+        self._has_subnet: set[str] = set()
+        self._subnets_of_vrf: dict[str, list[ipaddress.IPv4Network]] = {}
+        self._pair_of_leaf: dict[str, str] = {}
+        self._host_on: dict[tuple[str, str], str] = {}
 
     @on(RegionAdded)
     def _region(self, r: Recorded, e: RegionAdded) -> tuple[Touched, ...]:
@@ -98,6 +110,8 @@ class World(Fold):
 
     @on(AzAdded)
     def _az(self, r: Recorded, e: AzAdded) -> tuple[Touched, ...]:
+        if e.az in self.azs:
+            return NOTHING
         self.azs.add(e.az)
         return self._put("availability_zones", (e.region, e.az), AzRow(region=e.region, az=e.az))
 
@@ -112,6 +126,9 @@ class World(Fold):
 
     @on(HostAdded)
     def _host(self, r: Recorded, e: HostAdded) -> tuple[Touched, ...]:
+        pair = physical_network(e.leaf_a, e.leaf_b)
+        if not self._can_be_cabled(e, pair):
+            return NOTHING
         row = HostRow(
             host=e.host,
             az=e.az,
@@ -119,12 +136,21 @@ class World(Fold):
             leaf_b=e.leaf_b,
             interface=e.interface,
             capacity=e.capacity,
-            physical_network=physical_network(e.leaf_a, e.leaf_b),
+            physical_network=pair,
         )
         touched = self._put("hosts", (e.host,), row)
         if touched:
             self.hosts[e.host] = row
+            for leaf in (e.leaf_a, e.leaf_b):
+                self._pair_of_leaf[leaf] = pair
+                self._host_on[leaf, e.interface] = e.host
         return touched
+
+    def _can_be_cabled(self, e: HostAdded, pair: str) -> bool:
+        leaves = (e.leaf_a, e.leaf_b)
+        return e.leaf_a != e.leaf_b and all(
+            self._pair_of_leaf.get(leaf, pair) == pair and (leaf, e.interface) not in self._host_on for leaf in leaves
+        )
 
     @on(TenantAdded)
     def _tenant(self, r: Recorded, e: TenantAdded) -> tuple[Touched, ...]:
@@ -137,22 +163,32 @@ class World(Fold):
     @on(NetworkCreated)
     def _network(self, r: Recorded, e: NetworkCreated) -> tuple[Touched, ...]:
         vpc: VpcRow | None = self.tables["vpcs"].get((e.vpc,))
-        if vpc is None:
+        if vpc is None or e.vni in self._vnis:
             return NOTHING  # a network of no VPC cannot carry a port
         row = NetworkRow(network=e.network, vpc=e.vpc, vrf=vpc.vrf, vni=e.vni, labels=list(e.labels))
         touched = self._put("networks", (e.network,), row)
         if touched:
             self.networks[e.network] = row
+            self._vnis.add(e.vni)
             for label in e.labels:
                 self.by_label.setdefault(label, []).append(e.network)
         return touched
 
     @on(SubnetCreated)
     def _subnet(self, r: Recorded, e: SubnetCreated) -> tuple[Touched, ...]:
-        if e.network not in self.networks:
+        network = self.networks.get(e.network)
+        if network is None or e.network in self._has_subnet:
+            return NOTHING
+        cidr = ipaddress.IPv4Network(e.cidr)
+        others = self._subnets_of_vrf.setdefault(network.vrf, [])
+        if any(cidr.overlaps(other) for other in others):
             return NOTHING
         row = SubnetRow(subnet=e.subnet, network=e.network, cidr=e.cidr, gateway=e.gateway)
-        return self._put("subnets", (e.subnet,), row)
+        touched = self._put("subnets", (e.subnet,), row)
+        if touched:
+            self._has_subnet.add(e.network)
+            others.append(cidr)
+        return touched
 
     def _put(self, table: str, key: tuple[str, ...], row: Row) -> tuple[Touched, ...]:
         if key in self.tables[table]:

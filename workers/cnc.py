@@ -26,6 +26,9 @@ from workers.claims import claim
 from workers.effects import AnyEffect, LeafVlan, Result
 from workers.worker import Decision, Emit, Perform, State, Worker
 
+#: Every host hangs on a pair.
+LEAVES_OF_A_HOST = 2
+
 
 class _Entry(TypedDict):
     leaf: str
@@ -99,7 +102,7 @@ def _report(state: CncState, port: CncPort, configured_us: int) -> list[Decision
     if failed is not None:
         reason = f"leaf {failed.leaf} interface {failed.interface} VLAN {failed.vlan}: {failed.reason}"
         return [Emit(PortOverlayReported(**claim(port), status="ERROR", reason=reason), port.correlation)]
-    if all(entry.state == "present" for entry in entries):
+    if len(entries) == LEAVES_OF_A_HOST and all(entry.state == "present" for entry in entries):
         report = PortOverlayReported(**claim(port), status="ACTIVE", configured_us=configured_us)
         return [Emit(report, port.correlation)]
     return []

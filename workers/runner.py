@@ -157,9 +157,10 @@ class Runner:
         while True:
             await asyncio.sleep(CHECKPOINT_EVERY_S)
             for role, machine in zip(self._roles, machines, strict=True):
-                if machine.checkpoint != saved.get(role.checkpoint_name):
-                    await self._save_checkpoint(role.checkpoint_name, machine.checkpoint)
-                    saved[role.checkpoint_name] = machine.checkpoint
+                checkpoint = machine.checkpoint  # it goes on while it is being saved
+                if checkpoint != saved.get(role.checkpoint_name):
+                    await self._save_checkpoint(role.checkpoint_name, checkpoint)
+                    saved[role.checkpoint_name] = checkpoint
 
     async def _save_checkpoint(self, name: str, position: int) -> None:
         try:

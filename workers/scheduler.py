@@ -22,8 +22,8 @@ class Choice(NamedTuple):
 class Scheduler(Fold):
     """Chooses hosts. An index over two other folds: give it each event after them.
 
-    A heap per zone, in which a host has an entry for each load it ever had; the outdated ones are dropped as they
-    surface. So the choice depends on the state alone, not on when the process was started.
+    A heap per zone, in which a host has at most one entry for each load; the outdated ones are dropped as they surface.
+    So the choice depends on the state alone, not on when the process was started.
     """
 
     def __init__(self, world: World, instances: Instances) -> None:
@@ -31,6 +31,7 @@ class Scheduler(Fold):
         self._world = world
         self._instances = instances
         self._heaps: dict[str, list[tuple[int, str]]] = {}
+        self._queued: set[tuple[int, str]] = set()
 
     def choose(self, request: SpawnRequested) -> Choice:
         """Where ``request`` goes."""
@@ -70,13 +71,15 @@ class Scheduler(Fold):
             noted, host = heap[0]
             if -noted == self._room(host):
                 return host if noted < 0 else None
-            heapq.heappop(heap)
+            self._queued.discard(heapq.heappop(heap))
         return None
 
     def _file(self, host: str) -> tuple[Touched, ...]:
         row = self._world.hosts.get(host)
-        if row is not None:
-            heapq.heappush(self._heaps.setdefault(row.az, []), (-self._room(host), host))
+        entry = (-self._room(host), host) if row else None
+        if row is not None and entry is not None and entry not in self._queued:
+            self._queued.add(entry)
+            heapq.heappush(self._heaps.setdefault(row.az, []), entry)
         return NOTHING
 
     def _room(self, host: str) -> int:

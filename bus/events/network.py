@@ -38,7 +38,7 @@ class NetworkCreated(Event, tag="network.created.v1", frozen=True, kw_only=True)
 
 
 class SubnetCreated(Event, tag="subnet.created.v1", frozen=True, kw_only=True):
-    """A range of addresses of a network. The network, broadcast and gateway addresses are never given out."""
+    """The addresses of a network, which has one subnet. Network, broadcast and gateway address are never given out."""
 
     subnet: Token
     network: Token

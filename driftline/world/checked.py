@@ -111,8 +111,10 @@ class Facts:
         self.leaf_of_vtep: dict[str, str] = {}
         self.host_on: dict[tuple[str, str], str] = {}
         self.pairs: dict[str, frozenset[str]] = {}
+        self.pair_of_leaf: dict[str, frozenset[str]] = {}
         self.tenant_of_vrf: dict[str, str] = {}
         self.network_of_vni: dict[int, str] = {}
+        self.subnet_of_network: dict[str, str] = {}
         self.ranges: dict[str, list[tuple[int, int, str]]] = {}
 
     def add(self, event: Event) -> None:
@@ -123,12 +125,13 @@ class Facts:
                 self.leaf_of_vtep[vtep] = leaf
             case HostAdded(host=host, leaf_a=a, leaf_b=b, interface=interface):
                 self.host_on[a, interface] = self.host_on[b, interface] = host
-                self.pairs[physical_network(a, b)] = frozenset((a, b))
+                self.pairs[physical_network(a, b)] = self.pair_of_leaf[a] = self.pair_of_leaf[b] = frozenset((a, b))
             case VpcCreated(vrf=vrf, tenant=tenant):
                 self.tenant_of_vrf[vrf] = tenant
             case NetworkCreated(network=network, vni=vni):
                 self.network_of_vni[vni] = network
-            case SubnetCreated():
+            case SubnetCreated(subnet=subnet, network=network):
+                self.subnet_of_network[network] = subnet
                 ranges = self.ranges.setdefault(self.vpc_of(event).vrf, [])
                 ranges.insert(bisect(ranges, _range(event)), _range(event))
             case _:
@@ -232,6 +235,7 @@ def _check_host(host: HostAdded, facts: Facts) -> None:
     if host.capacity < 1:
         raise _wrong(host, "capacity", host.capacity, "is less than 1")
     _check_pair(host, facts)
+    _check_leaf_pairs(host, facts)
 
 
 def _check_pair(host: HostAdded, facts: Facts) -> None:
@@ -242,6 +246,15 @@ def _check_pair(host: HostAdded, facts: Facts) -> None:
     others = facts.pairs.get(name, frozenset()) - {host.leaf_a, host.leaf_b}
     if others:
         raise _wrong(host, "leaf_a and leaf_b", name, f"is also the name of the pair {' and '.join(sorted(others))}")
+
+
+def _check_leaf_pairs(host: HostAdded, facts: Facts) -> None:
+    """VLANs are chosen for a pair of leaves: one that is in two pairs would get one VLAN for two VNIs."""
+    pair = frozenset((host.leaf_a, host.leaf_b))
+    for leaf in sorted(pair):
+        known = facts.pair_of_leaf.get(leaf, pair)
+        if known != pair:
+            raise _wrong(host, "leaf_a and leaf_b", leaf, f"is in the pair {' and '.join(sorted(known))} already")
 
 
 def _check_network(network: NetworkCreated, facts: Facts) -> None:
@@ -264,6 +277,9 @@ def _check_subnet(subnet: SubnetCreated, facts: Facts) -> None:
     for other_first, other_last, other in ranges[max(at - 1, 0) : at + 1]:
         if first <= other_last and other_first <= last:
             raise _wrong(subnet, "cidr", subnet.cidr, f"overlaps with subnet {other} in VRF {vpc.vrf}")
+    taken = facts.subnet_of_network.get(subnet.network, subnet.subnet)
+    if taken != subnet.subnet:
+        raise _wrong(subnet, "network", subnet.network, f"has the subnet {taken} already, and takes only one")
 
 
 def _range(subnet: SubnetCreated) -> tuple[int, int, str]:

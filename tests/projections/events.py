@@ -4,6 +4,7 @@ from typing import TypedDict
 
 from bus.events import (
     HostAdded,
+    NetworkCreated,
     PortAllocated,
     PortBound,
     PortDeleted,
@@ -12,9 +13,14 @@ from bus.events import (
     PortUnderlayReported,
     Status,
     SubnetCreated,
+    VpcCreated,
 )
 
 HOST = HostAdded(host="h1", az="az1", leaf_a="leaf1", leaf_b="leaf2", interface="eth1")
+TENANCY = (
+    VpcCreated(vpc="vpc1", tenant="t1", vrf="vrf1", cidr="10.0.0.0/8"),
+    NetworkCreated(network="net1", vpc="vpc1", vni=5001),
+)
 SUBNET = SubnetCreated(subnet="s1", network="net1", cidr="10.0.0.0/29", gateway="10.0.0.1")
 
 

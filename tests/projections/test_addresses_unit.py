@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from bus.events import PortAllocated, SubnetCreated
 from projections.addresses import Addresses, dotted
 from projections.fold import NOTHING
-from tests.projections.events import SUBNET, allocated, deleted
+from tests.projections.events import SUBNET, TENANCY, allocated, deleted
 from tests.projections.given import given, record, row_of
 
 PAIRS = ("leaf1-leaf2", "leaf3-leaf4")
@@ -22,7 +22,7 @@ class Ipam(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.fold = given(Addresses(), SUBNET)
+        self.fold = given(Addresses(), *TENANCY, SUBNET)
         self.live: dict[str, PortAllocated] = {}
         self.number = 0
 
@@ -91,7 +91,7 @@ TestIpam.settings = settings(max_examples=60, stateful_step_count=30, deadline=N
 
 
 def test_addresses_go_out_from_the_lowest_and_come_back_last() -> None:
-    fold = given(Addresses(), SUBNET, allocated("p1", "10.0.0.2"), allocated("p2", "10.0.0.3"))
+    fold = given(Addresses(), *TENANCY, SUBNET, allocated("p1", "10.0.0.2"), allocated("p2", "10.0.0.3"))
     fold.evolve(record(deleted(allocated("p1", "10.0.0.2"))))
     offered = []
     while (ip := fold.pools["s1"].peek()) is not None:
@@ -102,7 +102,7 @@ def test_addresses_go_out_from_the_lowest_and_come_back_last() -> None:
 
 def test_a_vlan_is_free_again_when_its_last_port_goes() -> None:
     one, two = allocated("p1", "10.0.0.2", vlan=1), allocated("p2", "10.0.0.3", vlan=1)
-    fold = given(Addresses(), SUBNET, one, two, deleted(one))
+    fold = given(Addresses(), *TENANCY, SUBNET, one, two, deleted(one))
     assert fold.vlan_for("leaf1-leaf2", 9) == 2
     assert fold.vlan_for("leaf1-leaf2", one.vni) == 1
     fold.evolve(record(deleted(two)))
@@ -113,20 +113,20 @@ def test_a_vlan_is_free_again_when_its_last_port_goes() -> None:
 def test_no_vlan_is_left_when_all_4094_are_taken() -> None:
     subnet = SubnetCreated(subnet="s1", network="net1", cidr="10.0.0.0/16", gateway="10.0.0.1")
     ports = (allocated(f"p{i}", f"10.0.{i // 256}.{i % 256}", vlan=i, vni=i) for i in range(1, 4095))
-    fold = given(Addresses(), subnet, *ports)
+    fold = given(Addresses(), *TENANCY, subnet, *ports)
     assert fold.vlan_for("leaf1-leaf2", 9999) is None
     assert fold.vlan_for("leaf3-leaf4", 9999) == 1
 
 
 def test_a_second_holder_of_an_address_is_not_believed() -> None:
-    fold = given(Addresses(), SUBNET, allocated("p1"), allocated("p2"), deleted(allocated("p2")))
+    fold = given(Addresses(), *TENANCY, SUBNET, allocated("p1"), allocated("p2"), deleted(allocated("p2")))
     assert row_of(fold, "addresses", "vrf1", "10.0.0.2").port == "p1"
     assert row_of(fold, "pools", "s1").allocated == 1
 
 
 def test_what_was_given_out_is_given_back_whatever_the_deletion_says() -> None:
     wrong = msgspec.structs.replace(deleted(allocated()), subnet="s9", ip="10.9.9.9", physical_network="x", vni=7)
-    fold = given(Addresses(), SUBNET, allocated(), wrong)
+    fold = given(Addresses(), *TENANCY, SUBNET, allocated(), wrong)
     assert row_of(fold, "pools", "s1").free == 5
     assert fold.tables["addresses"] == fold.tables["segments"] == {}
 

@@ -15,7 +15,7 @@ from bus.events import Event
 from bus.subjects import once_filter, subject_of
 from tests.workers.device_model import DeviceModel
 from workers import cnc, compute, ipam, nova, ovs_agent
-from workers.effects import Result, Slot
+from workers.effects import AnyEffect, Result, Slot
 from workers.machine import Machine, Output, Planned
 from workers.performer import ATTEMPTS
 from workers.worker import Worker
@@ -30,6 +30,8 @@ class Outcome(Enum):
     FAILED = auto()
     #: Applied, but no answer came in time.
     TIMED_OUT = auto()
+    #: No answer came in time, and it is applied later: when the worker has gone on, has crashed, has withdrawn it.
+    LATE = auto()
 
 
 class SharedLog:
@@ -121,34 +123,43 @@ class Node:
         return None
 
     def finish(self, slot: Slot, outcome: Outcome = Outcome.DONE) -> None:
-        """End one try of the effect on ``slot``: ``Performer._attempt`` and ``_keep_trying``."""
+        """End one try of the effect on ``slot``: ``Performer._attempt`` and ``_give_up``."""
         job = self.current[slot]
         effect = job.planned.effect
         job.tries += 1
-        if outcome is not Outcome.FAILED:
-            self._devices.apply(effect)
-        if outcome is Outcome.DONE:
+        error = self._reach(effect, outcome)
+        if outcome is Outcome.DONE and not error:
             self._settle(slot, job, "")
         elif slot in self.waiting:
             self.machine.done(job.planned.position)
             self._free(slot)
         elif job.tries >= ATTEMPTS and not effect.withdraws:
-            self._settle(slot, job, "no answer")
+            self._settle(slot, job, error or "no answer")
 
     def save(self) -> None:
         """Save the checkpoint; a crash goes back to the last one that was saved."""
         self.saved_checkpoint = self.machine.checkpoint
 
-    def crash(self, applied: Callable[[], bool]) -> None:
-        """Lose all that was not appended, and start anew. ``applied`` says of each effect under way whether it was."""
+    def crash(self, fate: Callable[[], Outcome]) -> None:
+        """Lose all that was not appended, and start anew. ``fate`` says of each effect under way what came of it."""
         for job in self.current.values():
-            if applied():
-                self._devices.apply(job.planned.effect)
+            self._reach(job.planned.effect, fate())
         self.start()
+
+    def _reach(self, effect: AnyEffect, outcome: Outcome) -> str:
+        """The devices' side of a try that ends like this."""
+        match outcome:
+            case Outcome.DONE | Outcome.TIMED_OUT:
+                return self._devices.apply(effect)
+            case Outcome.LATE:
+                self._devices.late.append(effect)
+            case Outcome.FAILED:
+                pass
+        return ""
 
     def _refold(self) -> None:
         self.conflicts += 1
-        self.crash(lambda: True)
+        self.crash(lambda: Outcome.TIMED_OUT)
 
     def _carry_out(self, output: Output | None) -> None:
         if output is None:

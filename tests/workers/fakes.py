@@ -57,8 +57,9 @@ class FakeDevices:
         await asyncio.sleep(0)  # a cancellation may hit before or after the device has taken it
         outcome = self._answer(effect, self.asked[effect])
         if not outcome:
-            self.model.apply(effect)
+            error = self.model.apply(effect)
             self.applied.append(effect)
+            outcome = None if outcome is None else error
         if effect.slot in self.held:
             await self.held[effect.slot].wait()
         await asyncio.sleep(0)

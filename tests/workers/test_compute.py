@@ -31,7 +31,14 @@ UNPLUGGED = say(PortUnplugged)
 BIND = say(PortBindRequested)
 GIVE_BACK = say(PortDeleteRequested)
 PLUG = PlugVnic(
-    device="h1", port="i1-0", az=AZ, mac="fa:16:0a:00:01:02", ip="10.0.1.2", prefix_length=30, gateway="10.0.1.1"
+    device="h1",
+    port="i1-0",
+    az=AZ,
+    generation=1,
+    mac="fa:16:0a:00:01:02",
+    ip="10.0.1.2",
+    prefix_length=30,
+    gateway="10.0.1.1",
 )
 UNPLUG = UnplugVnic(device="h1", port="i1-0", az=AZ, generation=1)
 SCHEDULED: tuple[Event, ...] = (scheduled(), create_port())

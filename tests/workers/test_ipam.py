@@ -50,7 +50,8 @@ def filler(vni: int, vlan: int, instance: str = "x") -> PortAllocated:
 def vlans_taken(vlans: range) -> Playbook:
     """All of ``vlans`` are taken on the leaf pair l1, l2."""
     many = SubnetCreated(subnet="sub9", network="net9", cidr="10.9.0.0/16", gateway="10.9.0.1")
-    return given(ipam, many, *(filler(9000 + vlan, vlan) for vlan in vlans))
+    net9 = NetworkCreated(network="net9", vpc="vpc1", vni=5009)
+    return given(ipam, net9, many, *(filler(9000 + vlan, vlan) for vlan in vlans))
 
 
 def test_the_first_address_and_the_first_vlan_are_given_out() -> None:
@@ -108,13 +109,29 @@ def test_a_label_is_refused_when_all_of_its_networks_are_full() -> None:
     )
 
 
-def test_a_network_of_two_subnets_takes_the_second_when_the_first_is_full() -> None:
+def test_a_network_takes_no_second_subnet() -> None:
+    """Its leaves would know one gateway only."""
     more = SubnetCreated(subnet="sub1b", network="net1", cidr="10.0.3.0/30", gateway="10.0.3.2")
-    play = given(ipam, more, allocated()).when(create_port("i2"))
+    given(ipam, more, allocated()).when(create_port("i2")).then(
+        refused("no address is left in the network", "network", "net1", "i2")
+    )
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        [NetworkCreated(network="twin", vpc="vpc1", vni=5001, labels=("twin",))],  # the VNI of net1
+        [
+            NetworkCreated(network="twin", vpc="vpc1", vni=7777, labels=("twin",)),
+            SubnetCreated(subnet="overlaps", network="twin", cidr="10.0.0.0/16", gateway="10.0.9.1"),
+        ],
+        [SubnetCreated(subnet="early", network="twin", cidr="10.7.0.0/16", gateway="10.7.0.1")],
+    ],
+)
+def test_facts_that_contradict_others_give_no_address(facts: list[Event]) -> None:
+    play = given(ipam, *facts).when(create_port("i2", network="twin"))
     assert play.output is not None
-    event = play.output.envelopes[0].event
-    assert isinstance(event, PortAllocated)
-    assert (event.subnet, event.ip, event.gateway) == ("sub1b", "10.0.3.1", "10.0.3.2")
+    assert isinstance(play.output.envelopes[0].event, PortRefused)
 
 
 def test_network_broadcast_and_gateway_addresses_are_never_given_out() -> None:

@@ -197,7 +197,9 @@ def test_hosts_limit_only_a_worker_that_acts_for_hosts() -> None:
 
 
 def test_a_worker_without_effects_settles_none() -> None:
-    effect = PlugVnic(device="h1", port="p", az="az1", generation=1, mac="m", ip="10.0.1.2", prefix_length=30, gateway="10.0.1.1")
+    effect = PlugVnic(
+        device="h1", port="p", az="az1", generation=1, mac="m", ip="10.0.1.2", prefix_length=30, gateway="10.0.1.1"
+    )
     with pytest.raises(TypeError, match="no effect was asked for"):
         nova.WORKER.settle(effect, Result())
 

@@ -20,6 +20,7 @@ from projections.fold import Handler, Touched
 from projections.leaves import Leaves
 from projections.ports import PortRow, Ports
 from tests.workers.cluster import Node, Outcome
+from tests.workers.device_model import DeviceModel
 from tests.workers.schedule import AZ, Schedule, final_rows
 from workers import cnc, ipam, nova
 from workers.effects import LeafVlan
@@ -43,8 +44,9 @@ def test_schedules_reach_what_they_are_to_test() -> None:
             seen[type(r.event).__name__] = seen.get(type(r.event).__name__, 0) + 1
         for line in schedule.trace:
             seen["crash"] = seen.get("crash", 0) + ("crashes" in line)
+            seen["late"] = seen.get("late", 0) + line.startswith("late: PlugVnic")
     kinds = ("InstanceActive", "InstanceRefused", "InstanceFailed", "InstanceDeleted", "InstanceDeleteRefused")
-    for kind in (*kinds, "PortRefused", "PortPlugFailed", "LeafVlanFailed", "LeafVlanRemoved", "crash"):
+    for kind in (*kinds, "PortRefused", "PortPlugFailed", "LeafVlanFailed", "LeafVlanRemoved", "crash", "late"):
         assert seen.get(kind, 0) >= 5, f"{kind}: {seen.get(kind)}"
 
 
@@ -85,7 +87,7 @@ def test_a_rebuild_from_nothing_decides_nothing_more() -> None:
     schedule.calm()
     for node in schedule.cluster.nodes:
         node.saved_checkpoint = 0
-        node.crash(lambda: False)
+        node.crash(lambda: Outcome.FAILED)
         assert not node.queue, f"{node.worker.name} decided again: {node.queue}"
     schedule.cluster.settle_down()
     schedule.auditor.once_quiet()
@@ -197,6 +199,11 @@ def _let_removals_be_given_up(patch: Patch) -> None:
     patch.setattr(Node, "finish", finish)
 
 
+def _let_a_late_push_in(patch: Patch) -> None:
+    """Hosts without a fence: what was withdrawn can land after the clean-up."""
+    patch.setattr(DeviceModel, "is_over", lambda self, effect, part: False)
+
+
 BUGS: tuple[Callable[[Patch], None], ...] = (
     _free_the_address_before_the_leaf_acknowledged,
     _free_the_address_before_the_host_is_clear,
@@ -210,6 +217,7 @@ BUGS: tuple[Callable[[Patch], None], ...] = (
     _let_a_port_that_was_never_bound_wait,
     _answer_a_delete_with_an_earlier_clean_up,
     _let_removals_be_given_up,
+    _let_a_late_push_in,
 )
 
 

@@ -338,7 +338,14 @@ async def hold_a_plug(site: Site) -> tuple[PlugVnic, UnplugVnic]:
     """Ask for an instance on h0 whose vNIC takes until its slot is released."""
     await site.ask([spawn(0, "h0")])
     plug = PlugVnic(
-        device="h0", port="i0-0", az=AZ, generation=1, mac="fa:16:0a:01:00:02", ip="10.1.0.2", prefix_length=22, gateway="10.1.0.1"
+        device="h0",
+        port="i0-0",
+        az=AZ,
+        generation=1,
+        mac="fa:16:0a:01:00:02",
+        ip="10.1.0.2",
+        prefix_length=22,
+        gateway="10.1.0.1",
     )
     site.devices.held[plug.slot] = asyncio.Event()
     return plug, UnplugVnic(device="h0", port="i0-0", az=AZ, generation=1)

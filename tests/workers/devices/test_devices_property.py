@@ -9,10 +9,24 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.workers.devices.world import BLUE, CABLES, HOSTS, RED_1, RED_2, Port, cabled, flows, leaf_vlan, plug
+from tests.workers.device_model import DeviceModel
+from tests.workers.devices.world import (
+    BLUE,
+    CABLES,
+    HOSTS,
+    RED_1,
+    RED_2,
+    Port,
+    cabled,
+    flows,
+    leaf_vlan,
+    no_flows,
+    plug,
+    unplug,
+)
 from workers.devices.simulated.fabric import Fabric
 from workers.devices.simulated.journal import Journal
-from workers.effects import AnyEffect, RemoveFlows, UnplugVnic
+from workers.effects import AnyEffect, LeafVlan
 
 LEAVES = ["l1", "l2", "l3", "l4"]
 INTERFACES = ["Ethernet1", "Ethernet2"]
@@ -23,11 +37,9 @@ NETS = [RED_1, RED_2, BLUE, BLUE._replace(vlan=11), RED_1._replace(vrf="blue"), 
 ports = st.builds(
     Port, st.sampled_from(PORTS), st.sampled_from(sorted(HOSTS)), st.sampled_from(NETS), st.integers(2, 4)
 )
+generations = st.integers(1, 4)
 effects = st.one_of(
-    ports.map(plug),
-    ports.map(flows),
-    ports.map(lambda port: UnplugVnic(device=port.host, port=port.port)),
-    ports.map(lambda port: RemoveFlows(device=port.host, port=port.port)),
+    *(st.builds(kind, ports, generations) for kind in (plug, flows, unplug, no_flows)),
     st.builds(
         leaf_vlan,
         st.sampled_from(LEAVES),
@@ -109,7 +121,7 @@ def check_indexes(fabric: Fabric) -> None:
 def test_removing_everything_leaves_nothing(sequence: list[AnyEffect], random: Random) -> None:
     fabric = after(sequence)
     removals: list[AnyEffect] = [
-        kind(device=host, port=port) for host in HOSTS for port in PORTS for kind in (UnplugVnic, RemoveFlows)
+        kind(Port(port, host, RED_1, 2), 5) for host in HOSTS for port in PORTS for kind in (unplug, no_flows)
     ]
     removals += [
         leaf_vlan(leaf, interface, net, 6, present=False)
@@ -133,6 +145,38 @@ def test_a_refused_effect_changes_nothing_that_the_devices_hold(sequence: list[A
         before = fabric.dump()
         if fabric.apply(effect):
             assert fabric.dump() == before
+
+
+@relaxed
+@given(sequences, sequences)
+def test_what_was_withdrawn_never_comes_back(before: list[AnyEffect], late: list[AnyEffect]) -> None:
+    """Nothing of a generation is left, or can be given, once the host was told to take it or a newer one away."""
+    fabric = after(before)
+    for host in HOSTS:
+        for port in PORTS:
+            assert fabric.apply(unplug(Port(port, host, RED_1, 2), 4)) == ""
+            assert fabric.apply(no_flows(Port(port, host, RED_1, 2), 4)) == ""
+    for effect in late:
+        fabric.apply(effect)
+    left = fabric.leftovers()
+    assert (left.vnics, left.flows, left.trunk_vlans) == (0, 0, 0)
+
+
+@relaxed
+@given(sequences)
+def test_hosts_do_as_the_model_of_the_workers_tests(sequence: list[AnyEffect]) -> None:
+    """``tests.workers.device_model`` knows no VNI that a leaf refuses; on hosts the two are to agree."""
+    fabric, model = cabled(), DeviceModel()
+    for effect in sequence:
+        if not isinstance(effect, LeafVlan):
+            assert bool(fabric.apply(effect)) == bool(model.apply(effect)), effect
+    hosts = [fabric.host(name) for name in fabric.hosts]
+    assert {(host.host, port): (vnic.mac, vnic.ip) for host in hosts for port, vnic in host.vnics.items()} == {
+        key: (plugged.mac, plugged.ip) for key, plugged in model.vnics.items()
+    }
+    assert {(host.host, port): (flow.mac, flow.vlan) for host in hosts for port, flow in host.flows.items()} == {
+        key: (installed.mac, installed.vlan) for key, installed in model.flows.items()
+    }
 
 
 @relaxed

@@ -1,8 +1,7 @@
 import pytest
 
-from tests.workers.devices.world import CABLES, RED_1, Port, cabled, plug, unwiring, wired, wiring
+from tests.workers.devices.world import CABLES, RED_1, Port, cabled, plug, unplug, unwiring, wired, wiring
 from workers.devices.simulated.fabric import Fabric, Leftovers
-from workers.effects import UnplugVnic
 
 A = Port("a", "h1", RED_1, 5)
 
@@ -45,7 +44,7 @@ def test_port_locations_follow_the_vnics() -> None:
     fabric = wired(A, A._replace(host="h3"))
     assert fabric.port_locations("a") == ["h1", "h3"]
 
-    fabric.apply(UnplugVnic(device="h1", port="a"))
+    fabric.apply(unplug(A))
     assert fabric.port_locations("a") == ["h3"]
 
 

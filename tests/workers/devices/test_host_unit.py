@@ -1,9 +1,8 @@
 import msgspec
 import pytest
 
-from tests.workers.devices.world import RED_1, RED_2, Port, flows, leaf_vlan, plug
+from tests.workers.devices.world import RED_1, RED_2, Port, flows, leaf_vlan, no_flows, plug, unplug
 from workers.devices.simulated.host import Flow, HostDevice, Vnic
-from workers.effects import RemoveFlows, UnplugVnic
 
 A = Port("a", "h1", RED_1, 5)
 B = Port("b", "h1", RED_1, 6)
@@ -36,9 +35,9 @@ def test_flows_without_a_device_are_refused() -> None:
 def test_trunk_carries_a_vlan_until_its_last_flow_goes() -> None:
     host = host_with(A, B)
 
-    host.apply(RemoveFlows(device="h1", port="a"))
+    host.apply(no_flows(A))
     assert host.trunk == {11}
-    host.apply(RemoveFlows(device="h1", port="b"))
+    host.apply(no_flows(B))
     assert host.trunk == set()
 
 
@@ -62,10 +61,71 @@ def test_installing_flows_again_mends_a_broken_trunk() -> None:
 def test_flows_stay_when_the_vnic_goes() -> None:
     host = host_with(A)
 
-    host.apply(UnplugVnic(device="h1", port="a"))
+    host.apply(unplug(A))
 
     assert host.vnics == {}
     assert list(host.flows) == ["a"]
+
+
+def test_a_plug_that_lands_after_the_unplug_is_refused() -> None:
+    host = HostDevice("h1")
+
+    assert host.apply(unplug(A)) == ""  # the plug was sent, is still on its way, and was never here
+    assert host.apply(plug(A)) == "host h1: port a: generation 1 was withdrawn"
+    assert host.apply(flows(A)) == "host h1: port a: generation 1 was withdrawn"
+    assert (host.vnics, host.flows, host.trunk) == ({}, {}, set())
+
+
+def test_flows_that_land_after_the_vnic_or_the_flows_were_withdrawn_are_refused() -> None:
+    host = host_with(A, B)
+
+    host.apply(no_flows(A))
+    assert host.apply(flows(A)) == "host h1: port a: generation 1 was withdrawn"
+    host.apply(unplug(B))
+    assert host.apply(flows(B)) == "host h1: port b: generation 1 was withdrawn"
+    assert list(host.flows) == ["b"]  # those that were there wait for their own withdrawal
+
+
+def test_a_port_that_was_never_withdrawn_may_be_wired_again_and_again() -> None:
+    host = host_with(A)
+
+    assert host.apply(plug(A)) == ""
+    assert host.apply(flows(A)) == ""
+    assert host.state() == host_with(A).state()
+
+
+def test_a_newer_claim_comes_and_what_is_late_of_the_old_one_does_it_no_harm() -> None:
+    host = host_with(A)
+    host.apply(unplug(A))
+    host.apply(no_flows(A))
+
+    assert host.apply(plug(A, 2)) == ""
+    assert host.apply(flows(A, 2)) == ""
+    wired = host.state()
+    assert [host.apply(late) for late in (unplug(A), no_flows(A))] == ["", ""]
+    assert all("generation 1 was withdrawn" in host.apply(late) for late in (plug(A), flows(A)))
+
+    assert host.state() == wired
+
+
+def test_a_newer_claim_withdraws_the_older_ones() -> None:
+    host = HostDevice("h1")
+    host.apply(plug(A, 3))
+
+    assert host.apply(unplug(A, 2)) == ""
+    assert host.apply(plug(A, 2)) == "host h1: port a: generation 2 was withdrawn"
+    assert list(host.vnics) == ["a"]
+
+
+def test_fences_survive_a_restore() -> None:
+    host, again = host_with(A), HostDevice("h1")
+    for effect in (unplug(A), no_flows(A)):
+        host.apply(effect)
+
+    again.restore(host.state())
+
+    assert again.state() == host.state()
+    assert again.apply(plug(A)) == "host h1: port a: generation 1 was withdrawn"
 
 
 @pytest.mark.parametrize(

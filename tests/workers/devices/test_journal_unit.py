@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.workers.devices.virtual_time import run
-from tests.workers.devices.world import CABLES, RED_1, Port, unwiring, wired, wiring
+from tests.workers.devices.world import CABLES, RED_1, Port, flows, plug, unplug, unwiring, wired, wiring
 from workers.devices.simulated.driver import SimulatedDevices
 from workers.devices.simulated.fabric import CableHost, Fabric
 from workers.devices.simulated.journal import Journal, JournalBroken
@@ -12,6 +12,7 @@ from workers.effects import AnyEffect
 
 A = Port("a", "h1", RED_1, 5)
 B = Port("b", "h3", RED_1, 6)
+NEVER_PLUGGED = Port("c", "h1", RED_1, 7)
 
 
 @pytest.fixture
@@ -98,6 +99,41 @@ def test_a_compacted_journal_still_knows_epochs(path: Path) -> None:
     for effect in wiring(A, epoch=4)[2:]:
         assert fabric.apply(effect) == ""
     assert not fabric.leftovers()
+
+
+@pytest.mark.parametrize("compact_above_lines", [1, 1000])
+def test_a_journal_still_knows_what_was_withdrawn(path: Path, compact_above_lines: int) -> None:
+    written(path, A, B)
+    with Journal(path) as journal:
+        journal.write([*unwiring(A), *unwiring(B)[:1], unplug(NEVER_PLUGGED)])
+    reopened(path, compact_above_lines)
+
+    fabric = reopened(path, compact_above_lines)
+
+    for late in (plug(A), flows(A), plug(B), flows(B), plug(NEVER_PLUGGED)):
+        assert fabric.apply(late).endswith(f"port {late.port}: generation 1 was withdrawn")
+    assert fabric.apply(plug(A, 2)) == ""
+    assert fabric.port_locations("b") == []
+
+
+def test_fences_are_neither_left_over_nor_dumped(path: Path) -> None:
+    written(path, A)
+    with Journal(path) as journal:
+        journal.write([*unwiring(A), unplug(NEVER_PLUGGED)])
+
+    fabric = reopened(path, compact_above_lines=1)
+
+    assert not fabric.leftovers()
+    assert fabric.dump() == {"hosts": {}, "leaves": {}}
+
+
+def test_a_journal_from_before_the_fences_can_be_read(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.write(CABLES)
+    with path.open("ab") as file:
+        file.write(b'{"type":"HostState","host":"h1","vnics":{},"flows":{},"trunk":[]}\n')
+
+    assert reopened(path).apply(plug(A)) == ""
 
 
 def test_a_compacted_journal_keeps_the_torn_line_out(path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tests.workers.devices.world import BLUE, HOSTS, RED_1, RED_2, Net, Port, leaf_vlan, wired
+from tests.workers.devices.world import BLUE, HOSTS, RED_1, RED_2, Net, Port, leaf_vlan, no_flows, unplug, wired
 from workers.devices.simulated.fabric import Fabric
 from workers.devices.simulated.reachability import ping, trace
 from workers.effects import AnyEffect

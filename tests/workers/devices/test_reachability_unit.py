@@ -3,9 +3,21 @@ import re
 import msgspec
 import pytest
 
-from tests.workers.devices.world import BLUE, RED_1, RED_2, Port, cabled, flows, leaf_vlan, plug, wired, wiring
+from tests.workers.devices.world import (
+    BLUE,
+    RED_1,
+    RED_2,
+    Port,
+    cabled,
+    flows,
+    leaf_vlan,
+    no_flows,
+    plug,
+    unplug,
+    wired,
+    wiring,
+)
 from workers.devices.simulated.reachability import ping, trace
-from workers.effects import RemoveFlows, UnplugVnic
 
 A = Port("a", "h1", RED_1, 5)
 SAME_NET = Port("b", "h3", RED_1, 6)
@@ -188,7 +200,7 @@ def test_what_a_dead_host_still_holds_does_no_harm_once_its_leaves_are_clear(kep
     fabric = wired(A, SAME_NET, SAME_NET._replace(host="h4"))
     for leaf in ("l3", "l4"):
         fabric.apply(leaf_vlan(leaf, "Ethernet1", RED_1, 2, present=False))
-    fabric.apply(RemoveFlows(device="h3", port="b") if kept == "vnic" else UnplugVnic(device="h3", port="b"))
+    fabric.apply(no_flows(SAME_NET) if kept == "vnic" else unplug(SAME_NET))
 
     assert trace(fabric, "a", "b").hops[-1] == "b@h4 vnic"
     assert trace(fabric, "b", "a").hops[0] == "b@h4 vnic"

@@ -140,7 +140,7 @@ def parts(items: Sequence[T], size: int = ITEMS_PER_MESSAGE) -> Iterator[Sequenc
 
 
 def state_parts(state: State) -> Iterator[State]:
-    """``state`` in parts that fit into a message each, without epochs and fences; ``dump_of`` puts them together again."""
+    """``state`` in parts that fit into a message each, without epochs and fences; ``dump_of`` joins them."""
     if isinstance(state, LeafState):
         yield from (LeafState(state.leaf, list(part), []) for part in parts(state.entries))
         return
