@@ -32,11 +32,11 @@ STEPS = (
     Step(5, "neutron", "compute", "created port"),
     Step(6, "compute", "compute", "make vNIC, attach"),
     Step(7, "agent", "agent", "device, flows"),
-    Step(8, "agent", "neutron", "underlay ACTIVE"),
+    Step(8, "agent", "neutron", "underlay status"),
     Step(9, "compute", "neutron", "update host_id"),
     Step(10, "neutron", "cnc", "postcommit"),
     Step(11, "cnc", "leaves", "configure"),
-    Step(12, "cnc", "neutron", "overlay ACTIVE"),
+    Step(12, "cnc", "neutron", "overlay status"),
     Step(13, "nova", "user", "active"),
 )
 
@@ -87,7 +87,7 @@ def _line(timed: TimedStep, row: SpawnRow) -> str:
 
 
 def _missing(timed: TimedStep, row: SpawnRow) -> str:
-    return "not needed" if timed.step.number == 11 and row.step_12_us else "—"
+    return "not needed" if timed.step.number == 11 and row.outcome == "active" else "—"
 
 
 def _center(lane: int) -> int:

@@ -89,18 +89,6 @@ async def _fabric_answers(stack: Bus) -> bool:
 
 
 @asynccontextmanager
-async def current_projections(stack: Stack) -> AsyncIterator[None]:
-    """Projections that can be read: kept by a projector elsewhere, or brought up to the end of the log here."""
-    if stack.servers.postgres_found:
-        yield
-        return
-    async with only_projector(stack) as plane:
-        assert plane.projector is not None
-        await plane.projector.wait_for(await stack.log.last_position())
-        yield
-
-
-@asynccontextmanager
 async def one_worker(stack: Bus, name: str, hosts: Sequence[str] = ()) -> AsyncIterator[Plane]:
     """One worker alone; its devices are reached over the bus. One that serves a single host reads its host alone."""
     devices: Devices = RemoteDevices(BusChannel(stack.connection))

@@ -1,19 +1,50 @@
 """Reading the projections for people: one way for all commands."""
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+
+import structlog
 
 from driftline.errors import NotDone, UsageError
-from driftline.plane import Plane
+from driftline.plane import Plane, only_projector
 from driftline.stack import Stack
-from projections.errors import DatabaseUnavailable, SchemaMismatch
+from projections.errors import DatabaseUnavailable, NotProjected
 from projections.fold import Row
 from projections.instances import ENDED, InstanceRow
 from projections.postgres import Database, Value, fetch_table, snapshot
 
 #: How often a projector that runs elsewhere is asked how far it has got, seconds.
 POLL_S = 0.05
+#: How long a reader waits for it, seconds.
+BEHIND_S = 2.0
+
+log = structlog.get_logger("state")
+
+
+@asynccontextmanager
+async def current_projections(stack: Stack) -> AsyncIterator[None]:
+    """Projections that can be read: kept by a projector elsewhere, or brought up to the end of the log here."""
+    if stack.servers.postgres_found:
+        await _wait_a_little(stack)
+        yield
+        return
+    if not stack.servers.nats_found and stack.servers.data is None:
+        log.warning("no driftline runs: this is an empty one of its own (start `driftline up`, or give --data)")
+    async with only_projector(stack) as plane:
+        assert plane.projector is not None
+        await plane.projector.wait_for(await stack.log.last_position())
+        yield
+
+
+async def _wait_a_little(stack: Stack) -> None:
+    """Give a projector elsewhere the time to show what has just been appended, and say so if it does not."""
+    last = await stack.log.last_position()
+    try:
+        await wait_projected(stack, Plane(), last, timeout_s=BEHIND_S)
+    except NotDone:
+        shown = await projected_position(stack.database)
+        log.warning("the projections are behind: does the projector run?", projected=shown, log=last)
 
 
 async def rows(database: Database, table: str, where: Mapping[str, Value] | None = None) -> list[Row]:
@@ -21,10 +52,8 @@ async def rows(database: Database, table: str, where: Mapping[str, Value] | None
     try:
         async with snapshot(database) as seen:
             return await fetch_table(seen.connection, table, where)
-    except SchemaMismatch as error:
-        if "holds no" in str(error):
-            return []
-        raise
+    except NotProjected:
+        return []
 
 
 async def find_instance(database: Database, name_or_id: str) -> InstanceRow:
@@ -64,5 +93,5 @@ async def projected_position(database: Database) -> int:
     try:
         async with snapshot(database) as seen:
             return seen.position
-    except SchemaMismatch:
+    except NotProjected:
         return 0

@@ -31,6 +31,7 @@ class SpawnRow(Row):
     host: str = ""
     port: str = ""
     outcome: str = ""
+    reason: str = ""
     scheduled_us: int = 0
     step_01_us: int = 0
     step_02_us: int = 0
@@ -117,19 +118,19 @@ class Spawns(Fold):
         if row is None or row.outcome:
             return NOTHING
         row.step_13_us = r.time_us
-        return self._end(row, "active")
+        return self._end(row, "active", "")
 
     @on(InstanceRefused)
     def _refused(self, r: Recorded, e: InstanceRefused) -> tuple[Touched, ...]:
         row = self._rows.get((e.instance,))
         if row is None or row.outcome or self._requests.get(e.instance) != r.correlation:
             return NOTHING
-        return self._end(row, "refused")
+        return self._end(row, "refused", e.reason)
 
     @on(InstanceFailed)
     def _failed(self, r: Recorded, e: InstanceFailed) -> tuple[Touched, ...]:
         row = self._rows.get((e.instance,))
-        return NOTHING if row is None or row.outcome else self._end(row, "failed")
+        return NOTHING if row is None or row.outcome else self._end(row, "failed", e.reason)
 
     def _step(self, e: PortEvent, **times: int) -> tuple[Touched, ...]:
         row = self._by_port.get(e.port)
@@ -142,8 +143,8 @@ class Spawns(Fold):
                 touched = (("spawns", (row.instance,)),)
         return touched
 
-    def _end(self, row: SpawnRow, outcome: str) -> tuple[Touched, ...]:
-        row.outcome = outcome
+    def _end(self, row: SpawnRow, outcome: str, reason: str) -> tuple[Touched, ...]:
+        row.outcome, row.reason = outcome, reason
         self._by_port.pop(row.port, None)
         self._requests.pop(row.instance, None)
         return (("spawns", (row.instance,)),)

@@ -13,6 +13,7 @@ import structlog
 import uvloop
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from driftline.errors import UsageError
 from driftline.stack import Options
@@ -99,6 +100,11 @@ def print_json(document: object) -> None:
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
 
 
+def printable(value: object) -> Text:
+    """``value`` as plain text: what a publisher wrote is neither markup nor control codes for the terminal."""
+    return Text("".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value)))
+
+
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table for people; numbers to the right."""
     table = Table(title=title, title_justify="left", header_style="bold")
@@ -106,5 +112,5 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
         numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        table.add_row(*(printable(cell) for cell in row))
     people().print(table)

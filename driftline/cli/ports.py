@@ -5,12 +5,12 @@ from rich.bar import Bar
 from rich.table import Table
 
 from driftline.channel import BusChannel
-from driftline.cli.common import people, print_json, print_table, run, server_options
+from driftline.cli.common import people, print_json, print_table, printable, run, server_options
 from driftline.errors import NotDone, UsageError
 from driftline.figures import sequence, timed_steps
-from driftline.plane import current_projections, working_plane
+from driftline.plane import working_plane
 from driftline.stack import Options, open_stack
-from driftline.state import find_instance, rows, wait_projected
+from driftline.state import current_projections, find_instance, rows, wait_projected
 from projections.port_states import PAIRS
 from projections.spawns import SpawnRow
 from workers.devices.simulated.remote import RemoteDevices
@@ -107,7 +107,10 @@ async def _timeline(options: Options, instance: str, *, as_json: bool) -> None:
 
 def show_timeline(row: SpawnRow) -> None:
     """Print the sequence of one spawn."""
-    people().print(f"\n[bold]Figure 10[/] for {row.name} ({row.instance}) on {row.host or 'no host'}: {row.outcome}")
+    ended = f"{row.outcome}: {row.reason}" if row.reason else row.outcome or "under way"
+    people().print(
+        "\n[bold]Figure 10[/] for", printable(f"{row.name} ({row.instance}) on {row.host or 'no host'}: {ended}")
+    )
     for line in sequence(row):
         people().print(line, markup=False, no_wrap=True, overflow="ignore", crop=False)
 

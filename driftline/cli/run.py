@@ -11,7 +11,7 @@ import click
 import structlog
 
 from driftline.cli.common import faults_option, people, print_json, progress_console, run, server_options
-from driftline.discovery import Running, announced
+from driftline.discovery import Running, announced, find
 from driftline.errors import UsageError
 from driftline.plane import WORKERS, all_in_one, one_worker, only_fabric, only_projector
 from driftline.stack import Options, open_bus, open_stack
@@ -64,6 +64,7 @@ def worker(
     options: Options, role: str, hosts: tuple[str, ...], faults: FaultPlan, journal: Path | None, as_json: bool
 ) -> None:
     """Run one ROLE as a process of its own, until interrupted."""
+    _need_servers(options, f"worker {role}")
     if hosts and not (role in WORKERS and WORKERS[role].per_host):
         raise UsageError(f"--host: {role} serves no single host")
     for host in hosts:
@@ -89,7 +90,14 @@ async def _worker(options: Options, role: str, hosts: tuple[str, ...], faults: F
 @server_options()
 def world(options: Options, world: WorldChoice, as_json: bool) -> None:
     """Describe the world to the log, where it is not there already. For workers that run as processes of their own."""
+    _need_servers(options, "world")
     run(_world(options, world, as_json=as_json))
+
+
+def _need_servers(options: Options, command: str) -> None:
+    """What only makes sense together with other processes is not given servers of its own, which would end with it."""
+    if not options.nats and options.data is None and find() is None:
+        raise UsageError(f"{command}: give --nats and --postgres (or start `driftline up`, or give --data)")
 
 
 async def _world(options: Options, choice: WorldChoice, *, as_json: bool) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from bus.envelope import Recorded
 from bus.events import tag_of
 from bus.log import Batch
-from driftline.cli.common import people, print_json, print_table, run, server_options
+from driftline.cli.common import people, print_json, print_table, printable, run, server_options
 from driftline.errors import UsageError
 from driftline.stack import Bus, Options, open_bus
 
@@ -66,9 +66,8 @@ def _show(r: Recorded, *, as_json: bool) -> None:
     tag, fields = tag_of(type(r.event)), msgspec.structs.asdict(r.event)
     time = datetime.fromtimestamp(r.time_us / 1e6, UTC).strftime("%H:%M:%S.%f")
     text = " ".join(f"{name}={value}" for name, value in fields.items() if value not in (None, "", 0))
-    people().print(
-        f"{r.position:>8} {time} {r.actor:<9} {tag.rpartition('.')[0]:<26} {text}", markup=False, soft_wrap=True
-    )
+    line = f"{r.position:>8} {time} {r.actor:<9.20} {tag.rpartition('.')[0]:<26} {text}"
+    people().print(printable(line), soft_wrap=True)
 
 
 def _document(r: Recorded) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from rich.progress import Progress
 
 from driftline.cli.common import people, print_json, print_table, progress_console, run, server_options
 from driftline.errors import NotDone
-from driftline.plane import Plane, current_projections
+from driftline.plane import Plane
 from driftline.stack import Options, open_stack
-from driftline.state import wait_projected
+from driftline.state import current_projections, wait_projected
 from projections.verify import Verdict
 from projections.verify import verify as verify_projections
 

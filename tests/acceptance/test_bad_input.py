@@ -106,6 +106,9 @@ async def test_requests_that_cannot_be_granted_hold_nothing(here: Here) -> None:
         "host": "web-2 refused: unknown host (host: nohost)",
         "name": "web-1 refused: the name is in use (name: web-1)",
     }
+    ended = await (await here.place.start("spawn", "web-2", "--network", "nonet", "--json")).ended()
+    assert (ended.code, ended.complaint) == (1, said["network"])
+    assert [ended.document[name] for name in ("kind", "field", "value")] == ["refused", "network", "nonet"]
     assert await here.held() == before
 
 

@@ -119,3 +119,14 @@ async def test_the_fabric_is_killed(plane: Cluster) -> None:
     await plane.kill("fabric")
     await plane.start("fabric")
     await load.done()
+
+
+async def test_no_second_control_plane_is_started_where_the_fabric_is_away(plane: Cluster) -> None:
+    before = await plane.log.last_position()
+    await plane.kill("fabric")
+    for command in (("load", "--instances", "3"), ("spawn", "web-1", "--label", "prod-env")):
+        assert plane.nats.url in await plane.place.refused(*command, *plane.servers)
+    assert await plane.log.last_position() == before
+    await plane.start("fabric")
+    await plane.at_work()
+    await plane.place.run("spawn", "web-1", "--label", "prod-env", *plane.servers)

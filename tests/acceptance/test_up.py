@@ -9,7 +9,7 @@ import pytest
 
 from driftline.figures import STEPS
 from projections.port_states import PAIRS
-from tests.acceptance.harness import Site, site, start_up, until
+from tests.acceptance.harness import Command, Site, site, start_up, until
 
 pytestmark = [pytest.mark.servers, pytest.mark.processes]
 
@@ -25,6 +25,7 @@ async def spawn_two(place: Site) -> tuple[Any, Any]:
 async def test_the_life_of_two_instances_by_commands_that_find_up_by_themselves() -> None:
     async with site() as place:
         up = await start_up(place)
+        tail = await place.start("tail", "--after", "0", "--json", "--subject", "dl.instance.>")
         first, second = await spawn_two(place)
         assert (first["kind"], second["kind"]) == ("active", "active")
         await asyncio.gather(
@@ -34,7 +35,8 @@ async def test_the_life_of_two_instances_by_commands_that_find_up_by_themselves(
             reachability(place),
             the_log(place, first),
         )
-        await asyncio.gather(*[place.run("delete", "web-1"), deleted(place, "web-2")])
+        await asyncio.gather(place.run("delete", "web-1"), deleted(place, "web-2"))
+        await followed(tail, {first["request"], second["request"]})
         ports, verdict, verified, quarantined, none = await asyncio.gather(
             place.json("ports"),
             place.json("verify"),
@@ -54,6 +56,16 @@ async def test_the_life_of_two_instances_by_commands_that_find_up_by_themselves(
 
 async def deleted(place: Site, name: str) -> None:
     assert (await place.json("delete", name))["kind"] == "deleted"
+
+
+async def followed(tail: Command, spawns: set[str]) -> None:
+    """The log as it grew, a document a line; Ctrl-C ends it."""
+    await until(lambda: tail.stdout.count("instance.deleted.v1") == 2, "tail shows both deletes")
+    ended = await tail.end(signal.SIGINT)
+    assert (ended.code, ended.stderr.strip()) == (130, "driftline: interrupted")
+    lines = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert {line["correlation"] for line in lines if line["event"]["type"] == "instance.active.v1"} == spawns
+    assert len({line["correlation"] for line in lines}) == 4  # and two deletes
 
 
 async def lists_of_networks_and_ports(place: Site) -> None:
@@ -122,24 +134,15 @@ async def the_log(place: Site, spawned: dict[str, Any]) -> None:
     assert "instance.active" in last.stdout
 
 
-async def test_tail_follows_the_log_and_ends_at_ctrl_c() -> None:
-    async with site() as place:
-        await start_up(place)
-        tail = await place.start("tail", "--after", "0", "--json", "--subject", "dl.instance.>")
-        spawned = await place.json("spawn", "web-1", "--label", "prod-env")
-        await until(lambda: "instance.active.v1" in tail.stdout, "tail shows the end of the spawn")
-        ended = await tail.end(signal.SIGINT)
-        assert (ended.code, ended.stderr.strip()) == (130, "driftline: interrupted")
-        lines = [json.loads(line) for line in ended.stdout.splitlines()]
-        assert {line["correlation"] for line in lines} == {spawned["request"]}
-
-
 async def test_what_was_kept_is_there_again_after_a_stop_and_after_a_kill() -> None:
     async with site() as place:
         data = place.folder / "data"
         up = await start_up(place, "--data", data)
         await spawn_two(place)
-        before, story = await place.json("ports"), await place.json("timeline", "web-1")
+        refusal = await place.refused("up", "--data", data, "--log-level", "error")
+        assert str(data) in refusal
+        assert "in use" in refusal
+        before, story = await place.json("ports", "--data", data), await place.json("timeline", "web-1")
         ended = await up.end(signal.SIGTERM)
         assert (ended.code, ended.stdout) == (0, "")
         await place.nothing_left()
@@ -155,32 +158,25 @@ async def test_what_was_kept_is_there_again_after_a_stop_and_after_a_kill() -> N
         assert {row["name"] for row in await place.json("ports")} == {"web-1", "web-2", "web-3"}
         assert (await place.json("reach", "web-1", "web-2"))["reachable"]
         assert (await place.json("reach", "web-3", "web-1"))["reachable"]
+        rebuilt = await place.json("verify", "--rebuild")
+        assert rebuilt["equal"]
+        assert rebuilt["behind"] == 0
         await place.run("delete", "web-1")
-        assert (await place.json("verify"))["equal"]
+        verdict = await place.json("verify")
+        assert verdict["equal"]
+        assert verdict["rows"]["ports"] == 2
         ended = await up.end(signal.SIGINT)
         assert (ended.code, ended.stdout) == (0, "")
         await place.nothing_left()
 
 
-async def test_a_killed_up_without_data_leaves_nothing() -> None:
+async def test_two_must_be_told_apart_and_what_is_killed_leaves_nothing() -> None:
     async with site() as place:
-        up = await start_up(place)
-        await up.end(signal.SIGKILL)
-        assert await place.json("tail", "--no-follow") == []  # the note it left is cleared away, not believed
-        await place.nothing_left()
-
-
-async def test_two_on_one_folder_are_refused_and_two_elsewhere_must_be_told_apart() -> None:
-    async with site() as place:
-        data = place.folder / "data"
-        first = await start_up(place, "--data", data)
-        refusal = await place.refused("up", "--data", data, "--log-level", "error")
-        assert str(data) in refusal
-        assert "in use" in refusal
-        await place.run("spawn", "web-1", "--label", "prod-env", "--data", data)
-
-        await start_up(place)
+        first, second = await asyncio.gather(start_up(place), start_up(place))
         assert "several driftlines" in await place.refused("ports")
-        assert [row["name"] for row in await place.json("ports", "--data", data)] == ["web-1"]
-        await first.end()
-        assert await place.json("ports") == []  # only the other one is left
+        await first.end(signal.SIGKILL)
+        assert await place.json("ports") == []  # the note it left is cleared away, not believed
+        assert place.note()["pid"] == second.process.pid
+        await second.end(signal.SIGKILL)
+        assert await place.json("tail", "--no-follow") == []
+        await place.nothing_left()
