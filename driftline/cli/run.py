@@ -64,12 +64,12 @@ def worker(
     options: Options, role: str, hosts: tuple[str, ...], faults: FaultPlan, journal: Path | None, as_json: bool
 ) -> None:
     """Run one ROLE as a process of its own, until interrupted."""
-    _need_servers(options, f"worker {role}")
     if hosts and not (role in WORKERS and WORKERS[role].per_host):
         raise UsageError(f"--host: {role} serves no single host")
     for host in hosts:
         if not _HOST.fullmatch(host):
             raise UsageError(f"--host: {host!r} cannot be the name of a host")
+    _need_servers(options, f"worker {role}")
     run(_worker(options, role, hosts, faults, journal))
 
 
