@@ -7,19 +7,17 @@ import msgspec
 from rich.progress import Progress
 
 from driftline.cli.common import people, print_json, print_table, progress_console, run, server_options
-from driftline.errors import NotDone
-from driftline.plane import Plane
+from driftline.errors import NotDone, UsageError
 from driftline.stack import Options, open_stack
-from driftline.state import current_projections, wait_projected
+from driftline.state import current_projections
 from projections.verify import Verdict
 from projections.verify import verify as verify_projections
 
-#: How long a rebuild may take, seconds.
-REBUILD_S = 600.0
-
 
 @click.command()
-@click.option("--rebuild", is_flag=True, help="First drop all projections and build them anew from the log.")
+@click.option(
+    "--rebuild", is_flag=True, help="First build all projections anew from the log; with --data, while nothing runs."
+)
 @server_options()
 def verify(options: Options, rebuild: bool, as_json: bool) -> None:
     """Rebuild every projection from the log in memory and compare it row by row with PostgreSQL.
@@ -33,11 +31,13 @@ async def _verify(options: Options, *, rebuild: bool, as_json: bool) -> None:
     async with AsyncExitStack() as exits:
         stack = await exits.enter_async_context(open_stack(options))
         if rebuild:
+            if stack.servers.postgres_found:
+                raise UsageError(
+                    "--rebuild: only with --data, while nothing runs: a projector elsewhere would not notice"
+                )
             await stack.database.rebuild()
         await exits.enter_async_context(current_projections(stack))
         last = await stack.log.last_position()
-        if rebuild:
-            await wait_projected(stack, Plane(), last, timeout_s=REBUILD_S)
         with Progress(console=progress_console(), transient=True) as bars:
             bar = bars.add_task("rebuilding from the log")
             verdict = await verify_projections(

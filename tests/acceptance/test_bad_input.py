@@ -264,8 +264,11 @@ Complaint = Callable[[str], str]
 
 
 @pytest.fixture
-def complaint(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Complaint:
+def complaint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Complaint:
     """What ``driftline`` says to a command, in this process: one line on stderr, and exit code 2."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # so that nobody's `driftline up` is found
+    for name in ("DRIFTLINE_NATS", "DRIFTLINE_POSTGRES", "DRIFTLINE_DATA"):
+        monkeypatch.delenv(name, raising=False)
 
     def run(command: str) -> str:
         monkeypatch.setattr("driftline.cli.common.configure_logging", lambda level: None)  # that would be for all tests
