@@ -1,7 +1,7 @@
 """The control plane put together: workers, modelled fabric and projector, in one process or each in its own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -9,14 +9,16 @@ from typing import Any
 import msgspec
 import structlog
 
+from bus.envelope import Recorded
 from bus.errors import first_error
-from bus.events import HostAdded, LeafAdded
+from bus.events import Event, HostAdded, LeafAdded
 from bus.log import Log
 from bus.subjects import PREFIX, host_filter
 from driftline.channel import BusChannel
 from driftline.errors import NotDone, UsageError
 from driftline.stack import Bus, Stack
 from projections.runner import Projector
+from projections.world import World
 from workers import cnc, compute, ipam, nova, ovs_agent
 from workers.devices.protocol import Devices, DevicesUnavailable
 from workers.devices.simulated.driver import SimulatedDevices
@@ -143,10 +145,11 @@ async def _fabric(
     """The modelled fabric, cabled as the log's world says and served over the bus."""
     with _opened(journal_path) if journal_path else nullcontext() as journal:
         devices = SimulatedDevices(plan=faults, journal=journal)
+        world = World()
         described = await stack.log.last_position()
         async for batch in stack.log.read(0, described, _CABLING):
-            _cable(devices, batch.records)
-        start(_keep_cabled(stack.log, devices, described))
+            cable(devices, world, batch.records)
+        start(_keep_cabled(stack.log, devices, world, described))
         start(serve_fabric(devices, BusChannel(stack.connection)))
         yield devices
 
@@ -158,28 +161,32 @@ def _opened(path: Path) -> Journal:
         raise UsageError(f"--journal {path}: {error}") from error
 
 
-async def _keep_cabled(log: Log, devices: SimulatedDevices, after: int) -> None:
+async def _keep_cabled(log: Log, devices: SimulatedDevices, world: World, after: int) -> None:
     async for batch in log.follow(after, _CABLING):
-        _cable(devices, batch.records)
+        cable(devices, world, batch.records)
 
 
-def _cable(devices: SimulatedDevices, records: Sequence[Any]) -> None:
-    """Put up what the world describes; what cannot be is told and left out, as the folds do."""
-    for cable in _cables(records):
-        try:
-            devices.cable([cable])
-        except ValueError as error:
-            log.warning("not cabled", reason=str(error))
-
-
-def _cables(records: Sequence[Any]) -> list[Cable]:
-    cables: list[Cable] = []
+def cable(devices: SimulatedDevices, world: World, records: Iterable[Recorded]) -> None:
+    """Put up what ``world`` takes of ``records``, and so every fold; what cannot be is told and left out."""
     for r in records:
-        match r.event:
-            case LeafAdded(leaf=leaf, vtep=vtep):
-                cables.append(CableLeaf(leaf, vtep))
-            case HostAdded(host=host, leaf_a=leaf_a, leaf_b=leaf_b, interface=interface):
-                cables.append(CableHost(host, leaf_a, leaf_b, interface))
-            case _:
-                pass
-    return cables
+        described = _cable_of(r.event)
+        taken = world.evolve(r)
+        if described is None:
+            continue
+        if not taken:
+            log.warning("not cabled", id=r.id, cable=described, reason="repeats or contradicts what the log says")
+            continue
+        try:
+            devices.cable([described])
+        except ValueError as error:
+            log.warning("not cabled", id=r.id, cable=described, reason=str(error))
+
+
+def _cable_of(event: Event) -> Cable | None:
+    match event:
+        case LeafAdded(leaf=leaf, vtep=vtep):
+            return CableLeaf(leaf, vtep)
+        case HostAdded(host=host, leaf_a=leaf_a, leaf_b=leaf_b, interface=interface):
+            return CableHost(host, leaf_a, leaf_b, interface)
+        case _:
+            return None

@@ -5,6 +5,7 @@ Per pool: allocated + free + reserved = size (invariant 3). Per leaf pair: VLAN 
 
 import ipaddress
 from collections import deque
+from collections.abc import Iterator
 
 from bus.envelope import Recorded
 from bus.events import NetworkCreated, PortAllocated, PortDeleted, SubnetCreated, VpcCreated
@@ -57,17 +58,16 @@ class Pool:
         self.row = row
         self.prefix_length = net.prefixlen
         self.gateway = gateway
-        self._next = int(net.network_address) + 1
+        self._first = self._next = int(net.network_address) + 1
         self._end = int(net.broadcast_address)
         self._given_back: deque[str] = deque()
         self._taken = {gateway}
         self._pass_over()
 
-    def peek(self) -> str | None:
-        """The address that would be given out next, None when the pool is empty. Gives nothing out."""
-        if self._next < self._end:
-            return dotted(self._next)
-        return self._given_back[0] if self._given_back else None
+    def free(self) -> Iterator[str]:
+        """The free addresses, in the order in which they are to be given out. Gives nothing out."""
+        never_given = (dotted(address) for address in range(self._next, self._end))
+        return (ip for ips in (never_given, self._given_back) for ip in ips if ip not in self._taken)
 
     def take(self, ip: str) -> None:
         """Note that ``ip`` is given out, in turn or not."""
@@ -76,8 +76,11 @@ class Pool:
 
     def give_back(self, ip: str) -> None:
         """Note that ``ip`` is free again; it is given out after all others, so that late packets find nobody."""
+        if ip == self.gateway:
+            return
         self._taken.discard(ip)
-        self._given_back.append(ip)
+        if self._first <= int(ipaddress.IPv4Address(ip)) < self._end:  # not all publishers keep to the subnet
+            self._given_back.append(ip)
 
     def _pass_over(self) -> None:
         """Move on to what is free. Whatever is passed over here comes back by ``give_back``."""
@@ -99,15 +102,20 @@ class Addresses(Fold):
     def __init__(self) -> None:
         super().__init__()
         self.pools: dict[str, Pool] = {}
-        self.by_network: dict[str, list[Pool]] = {}
+        self._by_network: dict[str, Pool] = {}
         self._held: dict[str, PortAllocated] = {}
         self._vlans: dict[str, set[int]] = {}
         #: Decides which subnets there are, so that this fold and every other agree.
         self._world = World()
 
-    def pool_with_space(self, network: str) -> Pool | None:
-        """The first pool of ``network`` that has a free address."""
-        return next((pool for pool in self.by_network.get(network, ()) if pool.row.free > 0), None)
+    def offer(self, network: str, vrf: str) -> tuple[Pool, str] | None:
+        """The pool of ``network`` and its next address that nobody in ``vrf`` holds, None when there is none."""
+        pool = self._by_network.get(network)
+        if pool is None or pool.row.free <= 0:
+            return None
+        held = self.tables["addresses"]
+        ip = next((ip for ip in pool.free() if (vrf, ip) not in held), None)
+        return None if ip is None else (pool, ip)
 
     def vlan_for(self, physical_network: str, vni: int) -> int | None:
         """The VLAN of ``vni`` on this leaf pair, the lowest free one if it has none, None if all 4,094 are taken."""
@@ -128,8 +136,7 @@ class Addresses(Fold):
             return NOTHING
         size = ipaddress.IPv4Network(e.cidr).num_addresses
         row = PoolRow(subnet=e.subnet, network=e.network, size=size, reserved=3, allocated=0, free=size - 3)
-        pool = self.pools[e.subnet] = Pool(row, e.cidr, e.gateway)
-        self.by_network.setdefault(e.network, []).append(pool)
+        self.pools[e.subnet] = self._by_network[e.network] = Pool(row, e.cidr, e.gateway)
         self.tables["pools"][(e.subnet,)] = row
         return (("pools", (e.subnet,)),)
 

@@ -1,6 +1,7 @@
 """The world as described: regions, AZs, leaves, hosts, tenants, VPCs, networks and subnets."""
 
 import ipaddress
+from bisect import bisect
 
 from bus.envelope import Recorded
 from bus.events import (
@@ -100,7 +101,8 @@ class World(Fold):
         self.azs: set[str] = set()
         self._vnis: set[int] = set()
         self._has_subnet: set[str] = set()
-        self._subnets_of_vrf: dict[str, list[ipaddress.IPv4Network]] = {}
+        #: First and last address of each subnet, in order.
+        self._ranges_of_vrf: dict[str, list[tuple[int, int]]] = {}
         self._pair_of_leaf: dict[str, str] = {}
         self._host_on: dict[tuple[str, str], str] = {}
 
@@ -179,15 +181,17 @@ class World(Fold):
         network = self.networks.get(e.network)
         if network is None or e.network in self._has_subnet:
             return NOTHING
-        cidr = ipaddress.IPv4Network(e.cidr)
-        others = self._subnets_of_vrf.setdefault(network.vrf, [])
-        if any(cidr.overlaps(other) for other in others):
+        net = ipaddress.IPv4Network(e.cidr)
+        first, last = int(net.network_address), int(net.broadcast_address)
+        ranges = self._ranges_of_vrf.setdefault(network.vrf, [])
+        at = bisect(ranges, (first, last))
+        if any(first <= end and start <= last for start, end in ranges[max(at - 1, 0) : at + 1]):
             return NOTHING
         row = SubnetRow(subnet=e.subnet, network=e.network, cidr=e.cidr, gateway=e.gateway)
         touched = self._put("subnets", (e.subnet,), row)
         if touched:
             self._has_subnet.add(e.network)
-            others.append(cidr)
+            ranges.insert(at, (first, last))
         return touched
 
     def _put(self, table: str, key: tuple[str, ...], row: Row) -> tuple[Touched, ...]:

@@ -99,13 +99,12 @@ def _grant(
 ) -> Grant | Refusal:
     lacks_vlan = False
     for network in candidates:
-        pool = state.addresses.pool_with_space(network.network)
-        ip = pool.peek() if pool else None
-        if pool is None or ip is None:
+        offer = state.addresses.offer(network.network, network.vrf)
+        if offer is None:
             continue
         vlan = state.addresses.vlan_for(host.physical_network, network.vni)
         if vlan is not None:
-            return Grant(network, pool, ip, host.physical_network, vlan)
+            return Grant(network, *offer, host.physical_network, vlan)
         lacks_vlan = True
     if lacks_vlan:
         return Refusal("no VLAN is left on the leaf pair", "host", f"{request.host} ({host.physical_network})")

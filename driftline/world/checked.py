@@ -254,7 +254,8 @@ def _check_leaf_pairs(host: HostAdded, facts: Facts) -> None:
     for leaf in sorted(pair):
         known = facts.pair_of_leaf.get(leaf, pair)
         if known != pair:
-            raise _wrong(host, "leaf_a and leaf_b", leaf, f"is in the pair {' and '.join(sorted(known))} already")
+            both, others = " and ".join(sorted(pair)), " and ".join(sorted(known))
+            raise _wrong(host, "leaf_a and leaf_b", both, f"share {leaf} with the pair {others}")
 
 
 def _check_network(network: NetworkCreated, facts: Facts) -> None:

@@ -255,7 +255,7 @@ def test_overlaps_are_found_whichever_way_they_lie(places: list[tuple[int, int]]
 def test_a_network_takes_one_subnet_and_a_leaf_one_pair() -> None:
     with pytest.raises(WorldError, match=r"^subnet s2: network: n1 has the subnet s1 already"):
         check([*small(), subnet("s2", "10.0.9.0/24")])
-    with pytest.raises(WorldError, match="is in the pair l1 and l2 already"):
+    with pytest.raises(WorldError, match=r"^host h2: leaf_a and leaf_b: l1 and l4 share l1 with the pair l1 and l2$"):
         check([*small(), LeafAdded(leaf="l4", az="az1", vtep="10.255.0.4", asn=65004), host("h2", leaf_b="l4")])
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import msgspec
+import pytest
 from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -17,6 +18,12 @@ from tests.projections.given import given, record, row_of
 PAIRS = ("leaf1-leaf2", "leaf3-leaf4")
 
 
+def offered(fold: Addresses) -> str | None:
+    """The address of net1 that would be given out next."""
+    offer = fold.offer("net1", "vrf1")
+    return offer[1] if offer else None
+
+
 class Ipam(RuleBasedStateMachine):
     """Ports come and go as IPAM decides, sometimes with an address out of turn, as another replica might give out."""
 
@@ -26,14 +33,14 @@ class Ipam(RuleBasedStateMachine):
         self.live: dict[str, PortAllocated] = {}
         self.number = 0
 
-    @precondition(lambda self: self.fold.pool_with_space("net1") is not None)
+    @precondition(lambda self: offered(self.fold) is not None)
     @rule(pair=st.sampled_from(PAIRS), vni=st.sampled_from([5001, 5002, 5003]))
     def allocate_in_turn(self, pair: str, vni: int) -> None:
-        ip = self.fold.pools["s1"].peek()
+        ip = offered(self.fold)
         assert ip is not None
         self._allocate(ip, pair, vni)
 
-    @precondition(lambda self: self.fold.pool_with_space("net1") is not None)
+    @precondition(lambda self: offered(self.fold) is not None)
     @rule(data=st.data())
     def allocate_out_of_turn(self, data: st.DataObject) -> None:
         held = {port.ip for port in self.live.values()}
@@ -67,10 +74,10 @@ class Ipam(RuleBasedStateMachine):
 
     @invariant()
     def what_is_offered_is_free(self) -> None:
-        offered = self.fold.pools["s1"].peek()
-        assert (offered is None) == (len(self.live) == 5)
-        assert offered not in {port.ip for port in self.live.values()}
-        assert offered not in {"10.0.0.0", "10.0.0.1", "10.0.0.7"}
+        ip = offered(self.fold)
+        assert (ip is None) == (len(self.live) == 5)
+        assert ip not in {port.ip for port in self.live.values()}
+        assert ip not in {"10.0.0.0", "10.0.0.1", "10.0.0.7"}
 
     def _allocate(self, ip: str, pair: str, vni: int) -> None:
         self.number += 1
@@ -93,11 +100,11 @@ TestIpam.settings = settings(max_examples=60, stateful_step_count=30, deadline=N
 def test_addresses_go_out_from_the_lowest_and_come_back_last() -> None:
     fold = given(Addresses(), *TENANCY, SUBNET, allocated("p1", "10.0.0.2"), allocated("p2", "10.0.0.3"))
     fold.evolve(record(deleted(allocated("p1", "10.0.0.2"))))
-    offered = []
-    while (ip := fold.pools["s1"].peek()) is not None:
-        offered.append(ip)
+    given_out = []
+    while (ip := offered(fold)) is not None:
+        given_out.append(ip)
         fold.evolve(record(allocated(f"p-{ip}", ip)))
-    assert offered == ["10.0.0.4", "10.0.0.5", "10.0.0.6", "10.0.0.2"]
+    assert given_out == ["10.0.0.4", "10.0.0.5", "10.0.0.6", "10.0.0.2"]
 
 
 def test_a_vlan_is_free_again_when_its_last_port_goes() -> None:
@@ -134,6 +141,13 @@ def test_what_was_given_out_is_given_back_whatever_the_deletion_says() -> None:
 def test_an_allocation_from_an_unknown_subnet_changes_nothing() -> None:
     fold = given(Addresses(), allocated(), deleted(allocated()))
     assert all(rows == {} for rows in fold.tables.values())
+
+
+@pytest.mark.parametrize("foreign", ["10.0.0.1", "10.0.0.0", "10.0.0.7", "10.9.9.9"])
+def test_an_address_that_is_not_the_pools_own_does_not_come_back_into_it(foreign: str) -> None:
+    port = allocated("p1", foreign)
+    fold = given(Addresses(), *TENANCY, SUBNET, port, deleted(port))
+    assert list(fold.pools["s1"].free()) == [f"10.0.0.{last}" for last in range(2, 7)]
 
 
 @for_all(st.integers(0, (1 << 32) - 1))

@@ -156,6 +156,13 @@ def test_a_failure_of_an_older_need_changes_nothing() -> None:
     play.given(L1.added(E + 5)).when(L2.added(E + 5)).then(active("i2"))
 
 
+def test_a_port_of_a_host_without_cabling_is_never_active() -> None:
+    stray = allocated("i1", host="h9")
+    play = given(cnc, stray).when(bound("i1", host="h9")).then_nothing()
+    play.when(L1.added(E)).then_nothing()
+    play.when(unbound("i1", host="h9")).then(say(PortOverlayRemoved, "i1", host="h9"))
+
+
 def test_a_port_that_was_never_bound_is_gone_at_once() -> None:
     two_ports().when(unbound("i1")).then(removed("i1"))
 

@@ -134,6 +134,12 @@ def test_facts_that_contradict_others_give_no_address(facts: list[Event]) -> Non
     assert isinstance(play.output.envelopes[0].event, PortRefused)
 
 
+def test_an_address_that_the_vrf_holds_is_passed_over_whatever_subnet_it_was_taken_from() -> None:
+    stray = allocated("x", network="net1", ip="10.0.2.2")  # an address of net2
+    play = given(ipam, stray).when(create_port("i1", network="net2"))
+    play.then(allocated("i1", network="net2", ip="10.0.2.3", vlan=2))
+
+
 def test_network_broadcast_and_gateway_addresses_are_never_given_out() -> None:
     middle = SubnetCreated(subnet="sub8", network="net8", cidr="10.0.8.0/29", gateway="10.0.8.3")
     play = given(ipam, NetworkCreated(network="net8", vpc="vpc1", vni=5008), middle)
