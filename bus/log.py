@@ -3,7 +3,7 @@
 Two homes pass one contract suite (``tests/bus/test_log_contract.py``): ``bus.memory`` and ``bus.jetstream``.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -76,6 +76,18 @@ class Checkpoints(Protocol):
 
     async def save(self, name: str, position: int) -> None:
         """Remember ``position`` for ``name``."""
+        ...
+
+
+class Beats(Protocol):
+    """When each host's agent was last heard. Not in the log: nobody replays a heartbeat."""
+
+    async def beat(self, agent: str, hosts: Iterable[str], time_us: int) -> None:
+        """``agent`` says that these hosts are alive at ``time_us``. Raises LogUnavailable."""
+        ...
+
+    async def heard(self) -> dict[str, int]:
+        """The newest beat of each host, microseconds. Raises LogUnavailable."""
         ...
 
 

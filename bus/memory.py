@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 from bus.decoding import Raw, decode_batch
 from bus.envelope import Envelope, Rejected, encode
@@ -95,6 +95,20 @@ class MemoryCheckpoints:
 
     async def save(self, name: str, position: int) -> None:
         self._positions[name] = position
+
+
+class MemoryBeats:
+    """Implements ``bus.log.Beats``."""
+
+    def __init__(self) -> None:
+        self._heard: dict[str, int] = {}
+
+    async def beat(self, agent: str, hosts: Iterable[str], time_us: int) -> None:
+        for host in hosts:
+            self._heard[host] = max(time_us, self._heard.get(host, 0))
+
+    async def heard(self) -> dict[str, int]:
+        return dict(self._heard)
 
 
 class MemoryQuarantine:

@@ -29,7 +29,7 @@ def _namer(event_type: type[Event]) -> Callable[[Any], str]:
     fields = event_type.__struct_fields__
     key = attrgetter(aggregate)
     # A spawn request may wish for a host, but concerns none yet: nova decides.
-    has_host = "host" in fields and event_type is not SpawnRequested and aggregate != "host"
+    has_host = {"host", "az"} <= {*fields} and event_type is not SpawnRequested
     if has_host:
         return lambda e: f"{PREFIX}.{aggregate}.{key(e)}.{e.az}.{e.host}.{name}"
     if "az" in fields:
@@ -86,25 +86,37 @@ def matches(pattern: str, subject: str) -> bool:
 
 #: Who may publish what. ``publisher`` is anyone outside; ``operator`` describes the world.
 _PUBLISHERS: dict[str, tuple[str, ...]] = {
-    "publisher": ("instance.spawn_requested", "instance.delete_requested"),
+    "publisher": ("instance.spawn_requested", "instance.drift_requested", "instance.delete_requested"),
     "operator": (
         *("region.added", "az.added", "spine.added", "leaf.added", "host.added"),
         *("tenant.added", "vpc.created", "network.created", "subnet.created"),
+        *("host.fail_requested", "host.drain_requested", "host.return_requested"),
+        *("host.audit_requested", "leaf.audit_requested"),
     ),
     "nova": (
         *("instance.scheduled", "instance.active", "instance.refused", "instance.failed"),
-        *("instance.terminating", "instance.deleted", "instance.delete_refused"),
+        *("instance.terminating", "instance.deleted", "instance.delete_refused", "instance.overdue"),
+        *("instance.drift_scheduled", "instance.drifted", "instance.drift_refused", "instance.drift_failed"),
+        "instance.recovered",
     ),
     "compute": (
         *("port.create_requested", "port.plugged", "port.plug_failed", "port.bind_requested"),
-        *("port.unplugged", "port.delete_requested"),
+        *("port.unplugged", "port.delete_requested", "port.claim_requested"),
     ),
-    "ovs-agent": ("port.underlay_reported", "port.underlay_removed"),
+    "ovs-agent": (
+        *("port.underlay_reported", "port.underlay_removed"),
+        *("host.agent_started", "host.resynced", "host.audit_requested", "host.audited"),
+    ),
     "cnc": (
         *("port.registered", "port.overlay_reported", "port.overlay_removed"),
-        *("leaf.vlan_added", "leaf.vlan_removed", "leaf.vlan_failed"),
+        *("leaf.vlan_added", "leaf.vlan_removed", "leaf.vlan_failed", "leaf.audit_requested", "leaf.audited"),
+        "host.fenced",
     ),
-    "ipam": ("port.allocated", "port.refused", "port.bound", "port.unbound", "port.deleted"),
+    "ipam": (
+        *("port.allocated", "port.refused", "port.bound", "port.unbound", "port.deleted"),
+        *("port.claimed", "port.claim_refused", "port.claim_cleared", "port.orphan_seen"),
+    ),
+    "liveness": (*("host.suspected", "host.down", "host.returned", "host.up", "host.draining", "host.refused"),),
 }
 ROLES: tuple[str, ...] = tuple(_PUBLISHERS)
 HOST_ROLES = ("compute", "ovs-agent")
@@ -120,10 +132,10 @@ def publish_permissions(role: str, host: str = "*") -> list[str]:
     return [f"{PREFIX}.{aggregate}.*.*.{host}.{name}" for aggregate, name in _split(_PUBLISHERS[role])]
 
 
-def publisher_of(event_type: type[Event]) -> str:
-    """The one role that publishes this event."""
+def publishers_of(event_type: type[Event]) -> list[str]:
+    """The roles that publish this event: one, but for what an operator may ask for that the clock asks for as well."""
     name = name_of(event_type)
-    return next(role for role, names in _PUBLISHERS.items() if name in names)
+    return [role for role, names in _PUBLISHERS.items() if name in names]
 
 
 def _split(names: Iterable[str]) -> list[tuple[str, str]]:

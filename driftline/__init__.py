@@ -4,7 +4,7 @@ What a publisher outside needs: ``connect``, the events, and nothing else.
 """
 
 from bus.errors import BusError, LogUnavailable
-from bus.events import InstanceDeleteRequested, SpawnRequested
+from bus.events import InstanceDeleteRequested, InstanceDriftRequested, SpawnRequested
 from driftline.client import Client, Published, connect
 from driftline.outcomes import Outcome
 
@@ -12,6 +12,7 @@ __all__ = [
     "BusError",
     "Client",
     "InstanceDeleteRequested",
+    "InstanceDriftRequested",
     "LogUnavailable",
     "Outcome",
     "Published",

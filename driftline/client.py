@@ -23,7 +23,10 @@ from driftline.outcomes import Outcome, outcome_of
 
 
 class Published(msgspec.Struct, frozen=True):
-    """A request on disk. ``request`` is its id: the correlation of everything it leads to."""
+    """A request on disk. ``request`` is its id: the correlation of everything it leads to.
+
+    ``instance`` is what it is about: for a request about a host or a leaf, that one's name.
+    """
 
     request: str
     instance: str
@@ -61,7 +64,10 @@ class Client:
         ]
 
     async def outcome(self, published: Published, timeout_s: float = 30.0) -> Outcome:
-        """How the request ended. Raises TimeoutError when it has not within ``timeout_s``."""
+        """How the request (to spawn, delete or drift an instance) ended.
+
+        Raises TimeoutError when it has not within ``timeout_s``.
+        """
         async with asyncio.timeout(timeout_s):
             story = history_filter("instance", published.instance)
             async for batch in self._log.follow(published.position, story):

@@ -15,7 +15,7 @@ from bus.events import InstanceDeleteRequested, SpawnRequested
 from bus.log import Log
 from driftline.client import Client
 from driftline.errors import NotDone
-from driftline.outcomes import Outcome, outcome_of
+from driftline.outcomes import Outcome, RequestKind, outcome_of
 from driftline.trace import TimedRequest
 
 #: Requests in one append.
@@ -88,7 +88,7 @@ class Harness:
         self._planned_all = False
         self._ended: dict[str, str] = {}
         self._waiting_deletes: dict[str, TimedRequest] = {}
-        self._requests: dict[str, bool] = {}
+        self._requests: dict[str, RequestKind] = {}
         self._answered: set[str] = set()
         self.tally = Tally(first_us=now_us())
 
@@ -171,7 +171,7 @@ class Harness:
     def _number(self, request: TimedRequest) -> str:
         """An id for the request, noted before it is published: its outcome may be read before its acknowledgement."""
         number = uuid.uuid4().hex
-        self._requests[number] = isinstance(request.event, SpawnRequested)
+        self._requests[number] = "spawn" if isinstance(request.event, SpawnRequested) else "delete"
         return number
 
     def _can_publish(self) -> bool:
@@ -198,15 +198,14 @@ class Harness:
             self._on_progress(self.tally)
 
     def _take(self, outcome: Outcome) -> None:
-        is_spawn = self._requests.get(outcome.request)
-        if is_spawn is None or is_spawn != outcome.ends_spawn:
-            return  # somebody else's, or the clean-up of a failed spawn
+        if self._requests.get(outcome.request) != outcome.ends:
+            return  # somebody else's, a drift, or the clean-up of a failed spawn
         if outcome.request in self._answered:
             self.tally.twice += 1
             return
         self._answered.add(outcome.request)
         self._count_outcome(outcome)
-        if is_spawn:
+        if outcome.ends == "spawn":
             self._ended[outcome.instance] = outcome.kind
             delete = self._waiting_deletes.pop(outcome.instance, None)
             if delete is not None:

@@ -19,7 +19,7 @@ from driftline.errors import NotDone, UsageError
 from driftline.stack import Bus, Stack
 from projections.runner import Projector
 from projections.world import World
-from workers import cnc, compute, ipam, nova, ovs_agent
+from workers import cnc, compute, ipam, liveness, nova, ovs_agent
 from workers.devices.protocol import Devices, DevicesUnavailable
 from workers.devices.simulated.driver import SimulatedDevices
 from workers.devices.simulated.fabric import Cable, CableHost, CableLeaf
@@ -31,8 +31,8 @@ from workers.worker import Worker
 
 log = structlog.get_logger("plane")
 
-#: The five workers by name.
-WORKERS: dict[str, Worker] = {m.WORKER.name: m.WORKER for m in (nova, compute, ovs_agent, cnc, ipam)}
+#: The workers by name.
+WORKERS: dict[str, Worker] = {m.WORKER.name: m.WORKER for m in (nova, compute, ovs_agent, cnc, ipam, liveness)}
 #: All that describes leaves and hosts. Few events, read once when the fabric starts.
 _CABLING = f"{PREFIX}.*.*.*.*.added"
 
@@ -48,9 +48,10 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def all_in_one(stack: Stack, faults: FaultPlan | None = None) -> AsyncIterator[Plane]:
-    """Everything in this process: all five workers, the modelled fabric and the projector."""
+    """Everything in this process: all workers, the modelled fabric and the projector."""
     async with _running() as start, _fabric(stack, start, faults, _journal_path(stack)) as fabric:
-        runner = Runner(stack.log, stack.checkpoints, fabric, [Role(worker) for worker in WORKERS.values()])
+        roles = [Role(worker) for worker in WORKERS.values()]
+        runner = Runner(stack.log, stack.checkpoints, fabric, roles, beats=stack.beats)
         projector = Projector(stack.log, stack.database, stack.quarantine)
         start(runner.run())
         start(projector.run())
@@ -97,7 +98,7 @@ async def one_worker(stack: Bus, name: str, hosts: Sequence[str] = ()) -> AsyncI
     subject = host_filter(hosts[0]) if len(hosts) == 1 else ""
     role = Role(WORKERS[name], frozenset(hosts) or None)
     async with _running() as start:
-        runner = Runner(stack.log, stack.checkpoints, devices, [role], subject=subject)
+        runner = Runner(stack.log, stack.checkpoints, devices, [role], beats=stack.beats, subject=subject)
         start(runner.run())
         await runner.ready.wait()
         yield Plane(runner=runner)

@@ -8,8 +8,8 @@ from driftline.load import Tally
 from driftline.proof import prove
 from driftline.stack import Stack
 from driftline.state import rows
+from projections.port_rows import PortRow
 from projections.port_states import PAIRS
-from projections.ports import PortRow
 from projections.verify import Verdict, verify
 
 

@@ -1,7 +1,7 @@
 """The wire format as JSON Schema (draft 2020-12), generated from the structs that the bus decodes with.
 
 Beyond the standard keywords each event says where it goes and who may send it: ``x-subject`` is the subject with the
-event's fields in braces, ``x-published-by`` the role that publishes it, ``x-once`` that an aggregate sees it at most
+event's fields in braces, ``x-published-by`` the roles that publish it, ``x-once`` that an aggregate sees it at most
 one time. ``x-permissions`` lists for each role what it may publish.
 """
 
@@ -12,7 +12,7 @@ import msgspec
 
 from bus.envelope import Envelope
 from bus.events import EVENT_TYPES, Event
-from bus.subjects import ROLES, publish_permissions, publisher_of, subject_of
+from bus.subjects import ROLES, publish_permissions, publishers_of, subject_of
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 #: Fields that an event parses when it is made, so that a placeholder would not pass.
@@ -30,7 +30,7 @@ def json_schema() -> dict[str, Any]:
         definitions[event_type.__name__].update(
             {
                 "x-subject": subject_template(event_type),
-                "x-published-by": publisher_of(event_type),
+                "x-published-by": publishers_of(event_type),
                 "x-once": event_type.once,
             }
         )

@@ -15,7 +15,7 @@ import structlog
 
 from bus import jetstream
 from bus.embedded import embedded_nats, embedded_postgres_server
-from bus.log import Checkpoints, Log, Quarantine
+from bus.log import Beats, Checkpoints, Log, Quarantine
 from bus.shared import shared
 from driftline import discovery
 from driftline.errors import UsageError
@@ -53,6 +53,7 @@ class Bus(msgspec.Struct, frozen=True, kw_only=True):
     connection: jetstream.Connection
     log: Log
     checkpoints: Checkpoints
+    beats: Beats
     quarantine: Quarantine
 
 
@@ -87,6 +88,7 @@ class _Connected(TypedDict):
     connection: jetstream.Connection
     log: Log
     checkpoints: Checkpoints
+    beats: Beats
     quarantine: Quarantine
 
 
@@ -97,6 +99,7 @@ async def _connect(servers: Servers, exits: AsyncExitStack) -> _Connected:
         "connection": connection,
         "log": await exits.enter_async_context(shared(jetstream.JetStreamLog(connection))),
         "checkpoints": jetstream.JetStreamCheckpoints(connection),
+        "beats": jetstream.JetStreamBeats(connection),
         "quarantine": jetstream.JetStreamQuarantine(connection),
     }
 

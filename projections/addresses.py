@@ -8,7 +8,16 @@ from collections import deque
 from collections.abc import Iterator
 
 from bus.envelope import Recorded
-from bus.events import NetworkCreated, PortAllocated, PortDeleted, SubnetCreated, VpcCreated
+from bus.events import (
+    NetworkCreated,
+    PortAllocated,
+    PortClaim,
+    PortClaimCleared,
+    PortClaimed,
+    PortDeleted,
+    SubnetCreated,
+    VpcCreated,
+)
 from projections.fold import NOTHING, Fold, Row, Table, Touched, on
 from projections.world import World
 
@@ -37,7 +46,7 @@ class PoolRow(Row):
 
 
 class SegmentRow(Row):
-    """A VNI on a leaf pair: the VLAN it has there and how many ports use it."""
+    """A VNI on a leaf pair: the VLAN it has there, and how many claims of ports use it (also such as are over)."""
 
     physical_network: str
     vni: int
@@ -104,6 +113,8 @@ class Addresses(Fold):
         self.pools: dict[str, Pool] = {}
         self._by_network: dict[str, Pool] = {}
         self._held: dict[str, PortAllocated] = {}
+        #: By port and generation: the leaf pair and VNI on which a claim uses a VLAN.
+        self._claims: dict[str, dict[int, tuple[str, int]]] = {}
         self._vlans: dict[str, set[int]] = {}
         #: Decides which subnets there are, so that this fold and every other agree.
         self._world = World()
@@ -148,29 +159,49 @@ class Addresses(Fold):
         self._held[e.port] = e
         self.tables["addresses"][key] = AddressRow(vrf=e.vrf, ip=e.ip, subnet=e.subnet, port=e.port, mac=e.mac)
         self._count(e.subnet, 1).take(e.ip)
+        return (("addresses", key), ("pools", (e.subnet,)), self._use_segment(e))
+
+    @on(PortClaimed)
+    def _claimed(self, r: Recorded, e: PortClaimed) -> tuple[Touched, ...]:
+        """Another claim of a port: the address stays, a VLAN of another leaf pair may be needed."""
+        if e.port not in self._held or e.generation in self._claims[e.port]:
+            return NOTHING
+        return (self._use_segment(e),)
+
+    @on(PortClaimCleared)
+    def _claim_cleared(self, r: Recorded, e: PortClaimCleared) -> tuple[Touched, ...]:
+        segment_key = self._claims.get(e.port, {}).pop(e.generation, None)
+        return () if segment_key is None else (self._leave_segment(segment_key),)
+
+    def _use_segment(self, e: PortClaim) -> Touched:
         segment_key = (e.physical_network, e.vni)
+        self._claims.setdefault(e.port, {})[e.generation] = segment_key
         segment: SegmentRow | None = self.tables["segments"].get(segment_key)
         if segment is None:
             segment = SegmentRow(physical_network=e.physical_network, vni=e.vni, vlan=e.vlan, ports=0)
             self.tables["segments"][segment_key] = segment
             self._vlans.setdefault(e.physical_network, set()).add(e.vlan)
         segment.ports += 1
-        return (("addresses", key), ("pools", (e.subnet,)), ("segments", segment_key))
+        return ("segments", segment_key)
+
+    def _leave_segment(self, segment_key: tuple[str, int]) -> Touched:
+        segment: SegmentRow = self.tables["segments"][segment_key]
+        segment.ports -= 1
+        if segment.ports == 0:
+            del self.tables["segments"][segment_key]
+            self._vlans[segment.physical_network].discard(segment.vlan)
+        return ("segments", segment_key)
 
     @on(PortDeleted)
     def _deleted(self, r: Recorded, e: PortDeleted) -> tuple[Touched, ...]:
         held = self._held.pop(e.port, None)  # what was given out is given back, whatever the event says
         if held is None:
             return NOTHING
-        key, segment_key = (held.vrf, held.ip), (held.physical_network, held.vni)
+        key = (held.vrf, held.ip)
         del self.tables["addresses"][key]
         self._count(held.subnet, -1).give_back(held.ip)
-        segment: SegmentRow = self.tables["segments"][segment_key]
-        segment.ports -= 1
-        if segment.ports == 0:
-            del self.tables["segments"][segment_key]
-            self._vlans[held.physical_network].discard(segment.vlan)
-        return (("addresses", key), ("pools", (held.subnet,)), ("segments", segment_key))
+        segments = [self._leave_segment(segment_key) for segment_key in self._claims.pop(e.port).values()]
+        return (("addresses", key), ("pools", (held.subnet,)), *segments)
 
     def _count(self, subnet: str, change: int) -> Pool:
         pool = self.pools[subnet]

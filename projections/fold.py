@@ -18,6 +18,8 @@ Key = tuple[str | int, ...]
 #: (table name, key) of a row that may have changed, appeared or gone.
 Touched = tuple[str, Key]
 NOTHING: tuple[Touched, ...] = ()
+#: The position of what a worker has decided and the log has not taken yet: after all that was read so far.
+AHEAD = 1 << 62
 
 
 class Row(msgspec.Struct, kw_only=True):
@@ -67,6 +69,9 @@ class Fold:
     def inputs(cls) -> Iterable[type[Event]]:
         """The event types that this fold handles; all others leave it as it is."""
         return cls._handlers.keys()
+
+    def placed(self, recorded: Recorded) -> None:
+        """An event that was folded ahead of the log, at position AHEAD, has come back: now its position is known."""
 
     def evolve(self, recorded: Recorded) -> tuple[Touched, ...]:
         """Take one event in; returns the rows it may have changed."""

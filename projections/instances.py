@@ -1,17 +1,26 @@
-"""Instances: what was asked for, where it went and how each request ended (Figure 10, steps 1 and 13)."""
+"""Instances: what was asked for, where it went and how each request ended (Figure 10, steps 1 and 13; Figure 11)."""
 
 from bus.envelope import Recorded
 from bus.events import (
+    HostDown,
     InstanceActive,
     InstanceDeleted,
     InstanceDeleteRefused,
     InstanceDeleteRequested,
+    InstanceDrifted,
+    InstanceDriftFailed,
+    InstanceDriftRefused,
+    InstanceDriftScheduled,
     InstanceFailed,
+    InstanceRecovered,
     InstanceRefused,
     InstanceScheduled,
     InstanceTerminating,
+    PortClaimed,
+    PortClaimRequested,
     PortCreateRequested,
     SpawnRequested,
+    port_name,
 )
 from projections.fold import NOTHING, Fold, Key, Row, Table, Touched, on
 
@@ -19,13 +28,21 @@ from projections.fold import NOTHING, Fold, Key, Row, Table, Touched, on
 SPAWNING = frozenset({"requested", "scheduled"})
 #: States in which an instance holds neither its name nor anything else.
 ENDED = frozenset({"refused", "deleted"})
+#: States in which an instance can drift.
+MOVABLE = frozenset({"active", "drifting", "error"})
 
 
 class InstanceRow(Row):
     """An instance, also after its end. ``request`` and ``delete_request`` are the ids of the requests it answers to.
 
     ``state``: requested → scheduled → active | failed, or refused; then terminating → deleted. A failed instance
-    stays failed; ``cleaned`` says that it holds nothing any more.
+    stays failed; ``cleaned`` says that it holds nothing any more. An active one may go to drifting, and to error when
+    the drift fails or its host dies, and back.
+
+    While it drifts, ``host`` is where it goes and ``from_host`` where it was; ``from_generation`` is the last claim
+    that does not count as having arrived, ``claim_host`` who claimed the port by drifting there last,
+    ``claim_asked_for`` the drift for which a host asked for its claim last.
+    ``terminating_host`` was told to take it down.
     """
 
     instance: str
@@ -39,9 +56,18 @@ class InstanceRow(Row):
     port: str = ""
     state: str = "requested"
     reason: str = ""
+    port_name: str = ""
     terminating: bool = False
+    terminating_host: str = ""
     cleaned: bool = False
     delete_request: str = ""
+    drift_request: str = ""
+    from_host: str = ""
+    from_generation: int = 0
+    claim_asked_for: str = ""
+    claim_host: str = ""
+    drift_us: int = 0
+    scheduled_us: int = 0
     requested_us: int = 0
     active_us: int = 0
     ended_us: int = 0
@@ -60,10 +86,17 @@ class Instances(Fold):
         #: (instance, correlation) of requests that were refused on an instance which belongs to another request.
         self.refused_spawns: set[tuple[str, str]] = set()
         self.refused_deletes: set[tuple[str, str]] = set()
+        #: (instance, correlation) of drift requests that were granted or refused.
+        self.answered_drifts: set[tuple[str, str]] = set()
+        self._on_host: dict[str, dict[str, None]] = {}
 
     def get(self, instance: str) -> InstanceRow | None:
         """The instance, None if it was never asked for."""
         return self._rows.get((instance,))
+
+    def on_host(self, host: str) -> list[InstanceRow]:
+        """The instances that are on ``host`` or on their way to it, in the order in which they came."""
+        return [self._rows[instance,] for instance in self._on_host.get(host, ())]
 
     @on(SpawnRequested)
     def _requested(self, r: Recorded, e: SpawnRequested) -> tuple[Touched, ...]:
@@ -77,6 +110,7 @@ class Instances(Fold):
             network=e.network or "",
             label=e.label or "",
             kind=e.kind,
+            port_name=port_name(e.name, e.labels),
             request=r.correlation,
             requested_us=r.time_us,
         )
@@ -94,17 +128,17 @@ class Instances(Fold):
                 host=e.host,
                 network=e.network or "",
                 label=e.label or "",
-                kind="",
+                kind=e.kind,
+                port_name=port_name(e.name, e.labels),
                 request=r.correlation,
                 requested_us=r.time_us,
             )
             self._rows[(e.instance,)] = row
         if row.state != "requested":
             return NOTHING
-        row.state = "scheduled"
-        row.host = e.host
+        row.state, row.scheduled_us = "scheduled", r.time_us
         self.by_name[row.name] = row.instance
-        self.load[e.host] = self.load.get(e.host, 0) + 1
+        self._place(row, e.host)
         return self._touch(row)
 
     @on(PortCreateRequested)
@@ -158,9 +192,10 @@ class Instances(Fold):
     @on(InstanceTerminating)
     def _terminating(self, r: Recorded, e: InstanceTerminating) -> tuple[Touched, ...]:
         row = self.get(e.instance)
-        if row is None or row.terminating:
+        if row is None or row.terminating_host == e.host:
             return NOTHING
-        row.terminating = True
+        row.drift_request = ""
+        row.terminating, row.terminating_host = True, e.host
         if row.state != "failed":
             row.state = "terminating"
         return self._touch(row)
@@ -188,10 +223,106 @@ class Instances(Fold):
         row.delete_request = ""  # a copy of the request came after the instance and before this event
         return self._touch(row)
 
+    @on(InstanceDriftScheduled)
+    def _drift_scheduled(self, r: Recorded, e: InstanceDriftScheduled) -> tuple[Touched, ...]:
+        if (e.instance, r.correlation) in self.answered_drifts:  # a copy of what was said long ago
+            return NOTHING
+        self.answered_drifts.add((e.instance, r.correlation))
+        row = self.get(e.instance)
+        if row is None:  # a host's own agent sees only what concerns its host
+            row = self._rows[e.instance,] = InstanceRow(
+                instance=e.instance,
+                name=e.name,
+                az=e.az,
+                host="",
+                network="",
+                label="",
+                kind="",
+                port_name=e.port_name,
+                request="",
+                state="active",
+            )
+            self.by_name[e.name] = e.instance
+        elif row.state not in MOVABLE or row.terminating:
+            return NOTHING
+        row.state, row.reason, row.drift_request, row.drift_us = "drifting", "", r.correlation, r.time_us
+        row.from_host, row.from_generation = e.from_host, e.generation
+        self._place(row, e.host)
+        return self._touch(row)
+
+    @on(PortClaimRequested)
+    def _claim_requested(self, r: Recorded, e: PortClaimRequested) -> tuple[Touched, ...]:
+        row = self.get(e.instance)
+        if row is None or row.claim_asked_for == r.correlation:
+            return NOTHING
+        row.claim_asked_for = r.correlation
+        return self._touch(row)
+
+    @on(PortClaimed)
+    def _claimed(self, r: Recorded, e: PortClaimed) -> tuple[Touched, ...]:
+        """The claim is the truth: it also moves an instance whose drift was given up meanwhile."""
+        row = self.get(e.instance)
+        if row is None or row.cleaned:
+            return NOTHING
+        row.claim_host = e.host
+        if row.state != "drifting" and row.host != e.host:
+            self._place(row, e.host)
+        return self._touch(row)
+
+    @on(InstanceDrifted)
+    def _drifted(self, r: Recorded, e: InstanceDrifted) -> tuple[Touched, ...]:
+        return self._drift_ended(r, e.instance, "active", "", e.host)
+
+    @on(InstanceDriftFailed)
+    def _drift_failed(self, r: Recorded, e: InstanceDriftFailed) -> tuple[Touched, ...]:
+        return self._drift_ended(r, e.instance, "error", e.reason, e.host)
+
+    def _drift_ended(self, r: Recorded, instance: str, state: str, reason: str, host: str) -> tuple[Touched, ...]:
+        row = self.get(instance)
+        if row is None or row.state != "drifting" or row.drift_request != r.correlation:
+            return NOTHING
+        row.state, row.reason, row.drift_request = state, reason, ""
+        self._place(row, row.claim_host or host)  # who ended the drift may not have seen the latest claim
+        return self._touch(row)
+
+    @on(InstanceDriftRefused)
+    def _drift_refused(self, r: Recorded, e: InstanceDriftRefused) -> tuple[Touched, ...]:
+        self.answered_drifts.add((e.instance, r.correlation))
+        return NOTHING
+
+    @on(InstanceRecovered)
+    def _recovered(self, r: Recorded, e: InstanceRecovered) -> tuple[Touched, ...]:
+        row = self.get(e.instance)
+        if row is None or row.state != "error":
+            return NOTHING
+        row.state, row.reason = "active", ""
+        return self._touch(row)
+
+    @on(HostDown)
+    def _host_down(self, r: Recorded, e: HostDown) -> tuple[Touched, ...]:
+        touched: list[Touched] = []
+        for row in self.on_host(e.host):
+            if row.state == "active":
+                row.state, row.reason = "error", f"host {e.host} is down"
+                touched += self._touch(row)
+        return tuple(touched)
+
+    def _place(self, row: InstanceRow, host: str) -> None:
+        """Count the instance on ``host`` and nowhere else."""
+        self._leave(row)
+        row.host = host
+        self.load[host] = self.load.get(host, 0) + 1
+        self._on_host.setdefault(host, {})[row.instance] = None
+
+    def _leave(self, row: InstanceRow) -> None:
+        if row.instance in self._on_host.get(row.host, ()):
+            del self._on_host[row.host][row.instance]
+            self.load[row.host] -= 1
+
     def _release(self, row: InstanceRow) -> None:
         if self.by_name.get(row.name) == row.instance:
             del self.by_name[row.name]
-            self.load[row.host] -= 1
+        self._leave(row)
 
     def _touch(self, row: InstanceRow) -> tuple[Touched, ...]:
         return (("instances", (row.instance,)),)

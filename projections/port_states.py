@@ -37,7 +37,7 @@ class PortStates(Fold):
     def __init__(self) -> None:
         super().__init__()
         self.ports = Ports()
-        self.tables["ports"] = self.ports.tables["ports"]
+        self.tables |= self.ports.tables
         self.counts: Counter[str] = Counter()
         self._pair_of: dict[str, str] = {}
         self._second_us = 0
@@ -48,7 +48,8 @@ class PortStates(Fold):
 
     def evolve(self, recorded: Recorded) -> tuple[Touched, ...]:
         touched = self.ports.evolve(recorded)
-        if not touched or not self._recount(str(touched[0][1][0])):
+        changed = [self._recount(str(port)) for table, (port, *_) in touched if table == "ports"]
+        if not any(changed):
             return touched
         # Event times of different processes may run back a little; a second that has passed stays as it was.
         self._second_us = max(self._second_us, recorded.time_us - recorded.time_us % 1_000_000)

@@ -12,7 +12,9 @@ import msgspec
 from bus.envelope import Recorded, Rejected
 from bus.events import EVENT_TYPES, Event
 from projections.addresses import Addresses
+from projections.drifts import Drifts
 from projections.fold import NOTHING, Fold, Key, Row, Table, Touched
+from projections.hosts import Hosts
 from projections.instances import Instances
 from projections.leaves import Leaves
 from projections.port_states import PAIRS, PortStates
@@ -20,7 +22,10 @@ from projections.spawns import Spawns
 from projections.world import World
 
 #: The projections that are persisted. ``PortStates`` contains the ports themselves.
-PROJECTIONS: tuple[type[Fold], ...] = (World, PortStates, Instances, Addresses, Leaves, Spawns)
+PROJECTIONS: tuple[type[Fold], ...] = (
+    *(World, PortStates, Instances, Addresses, Leaves),
+    *(Spawns, Hosts, Drifts),
+)
 
 
 class SkippedRow(Row):

@@ -2,6 +2,7 @@
 
 "If needed" is a reference count per (leaf, interface, VLAN): the first port bound through it has it configured, the
 last one to leave has it removed. Both leaves of the host's pair must have acknowledged before a plane is reported.
+A host that is down is fenced: everything is removed from its interfaces, whatever is bound through them.
 """
 
 from collections.abc import Iterable
@@ -10,6 +11,11 @@ from typing import TypedDict
 from bus.envelope import Recorded
 from bus.events import (
     Event,
+    HostDown,
+    HostFenced,
+    HostUp,
+    LeafAudited,
+    LeafAuditRequested,
     LeafVlanAdded,
     LeafVlanEvent,
     LeafVlanFailed,
@@ -21,10 +27,12 @@ from bus.events import (
     PortRegistered,
     PortUnbound,
 )
-from projections.leaves import CncPort, LeafInterfaceRow, Leaves
+from projections.leaves import CncPort
+from workers import leaf_audits
 from workers.claims import claim
-from workers.effects import AnyEffect, LeafVlan, Result
-from workers.worker import Decision, Emit, Perform, State, Worker
+from workers.effects import AnyEffect, AuditLeaf, LeafVlan, Result
+from workers.leaf_audits import CncState, wish
+from workers.worker import Decision, Due, Emit, Now, Perform, Worker
 
 #: Every host hangs on a pair.
 LEAVES_OF_A_HOST = 2
@@ -39,42 +47,58 @@ class _Entry(TypedDict):
     epoch: int
 
 
-class CncState(State):
-    """CNC's own database."""
-
-    def __init__(self) -> None:
-        self.leaves = Leaves()
-        super().__init__(self.leaves)
-
-
 def decide(state: CncState, r: Recorded) -> Iterable[Decision]:
-    """What is to be done about the port or leaf interface that ``r`` concerns."""
+    """What is to be done about the port, leaf interface or host that ``r`` concerns."""
     match r.event:
         case PortAllocated(port=name):
-            port = state.leaves.ports.get(name)
-            if port is None or port.registered:
-                return ()
-            return (Emit(PortRegistered(port=port.port, az=port.az, host=port.host)),)
-        case PortBound(port=name) | PortUnbound(port=name):
-            port = state.leaves.ports.get(name)
-            return () if port is None else _need_changed(state, port)
+            return _allocated(state.leaves.newest(name))
+        case PortBound() | PortUnbound() as e:
+            return _need_changed(state, state.leaves.claims.get((e.port, e.generation)), e.host)
         case LeafVlanAdded() | LeafVlanRemoved() | LeafVlanFailed() as answer:
             return _leaf_answered(state, r, answer)
+        case HostDown() | HostUp() as e:
+            return _host_changed(state, e.host)
+        case LeafAuditRequested() | LeafAudited() as e:
+            return leaf_audits.decide(state, r, e)
         case _:
             return ()
 
 
-def _need_changed(state: CncState, port: CncPort) -> Iterable[Decision]:
+def _allocated(port: CncPort | None) -> Iterable[Decision]:
+    if port is not None and not port.registered:
+        yield Emit(PortRegistered(port=port.port, az=port.az, host=port.host))
+
+
+def _host_changed(state: CncState, host: str) -> Iterable[Decision]:
+    """All of the host's interfaces are to be brought to what is needed now: nothing, if it is down."""
+    for entry in state.leaves.entries_of_host(host):
+        if entry.state in ("adding", "removing"):
+            yield Perform(wish(entry))
+    yield from _fenced(state, host)
+
+
+def _fenced(state: CncState, host: str) -> Iterable[Decision]:
+    """The host is cut off once no leaf carries anything for it."""
+    epoch, az = state.leaves.down_since(host), state.leaves.az_of(host)
+    if not epoch or not az or state.leaves.fenced.get(host) == epoch:
+        return
+    if all(entry.state == "absent" for entry in state.leaves.entries_of_host(host)):
+        yield Emit(HostFenced(host=host, az=az, epoch=epoch))
+
+
+def _need_changed(state: CncState, port: CncPort | None, host: str) -> Iterable[Decision]:
+    if port is None or port.host != host:
+        return ()
     entries = state.leaves.entries(port)
     decisions: list[Decision] = [
-        Perform(_wish(entry), port.correlation)
+        Perform(wish(entry), port.correlation)
         for entry in entries
-        if entry.state != "present"  # adding, removing or failed: the device is to be brought to what is needed now
+        if entry.state not in ("present", "absent")  # the device is to be brought to what is needed now
     ]
-    concerned = {port.port: port}
+    concerned = {port.key: port}
     for entry in entries:
         if entry.ports == 1:  # needed again: whoever waited for it to go need wait no longer
-            concerned |= {p.port: p for p in state.leaves.waiting(entry.leaf, entry.interface, entry.vlan)}
+            concerned |= {p.key: p for p in state.leaves.waiting(entry.leaf, entry.interface, entry.vlan)}
     for waiter in concerned.values():
         decisions += _report(state, waiter, configured_us=0)
     return decisions
@@ -85,31 +109,32 @@ def _leaf_answered(state: CncState, r: Recorded, answer: LeafVlanEvent) -> Itera
     for port in state.leaves.waiting(answer.leaf, answer.interface, answer.vlan):
         decisions += _report(state, port, configured_us=r.time_us)
         if isinstance(answer, LeafVlanFailed) and port.leaving:
-            decisions += [Perform(_wish(e), port.correlation) for e in state.leaves.entries(port) if not e.needed]
+            decisions += [Perform(wish(e), port.correlation) for e in state.leaves.entries(port) if not e.lets_go]
+    decisions += _fenced(state, state.leaves.host_on(answer.leaf, answer.interface))
     return decisions
 
 
 def _report(state: CncState, port: CncPort, configured_us: int) -> list[Decision]:
     """The port's overlay report, if its leaves allow one now."""
     entries = state.leaves.entries(port)
+    report: Event | None = None
     if port.leaving:
-        if all(entry.needed for entry in entries):  # what others need stays, what nobody needs must be gone
-            return [Emit(PortOverlayRemoved(**claim(port)), port.correlation)]
-        return []
-    if not port.bound or port.reported:
-        return []
-    failed = next((entry for entry in entries if entry.state == "error"), None)
-    if failed is not None:
-        reason = f"leaf {failed.leaf} interface {failed.interface} VLAN {failed.vlan}: {failed.reason}"
-        return [Emit(PortOverlayReported(**claim(port), status="ERROR", reason=reason), port.correlation)]
-    if len(entries) == LEAVES_OF_A_HOST and all(entry.state == "present" for entry in entries):
-        report = PortOverlayReported(**claim(port), status="ACTIVE", configured_us=configured_us)
-        return [Emit(report, port.correlation)]
-    return []
+        if all(entry.lets_go for entry in entries):  # what others need stays, what nobody needs must be gone
+            report = PortOverlayRemoved(**claim(port))
+    elif port.bound and port.reported != "ACTIVE":
+        failed = next((entry for entry in entries if entry.state == "error"), None)
+        if failed is None and len(entries) == LEAVES_OF_A_HOST and all(entry.state == "present" for entry in entries):
+            report = PortOverlayReported(**claim(port), status="ACTIVE", configured_us=configured_us)
+        elif failed is not None and not port.reported:
+            reason = f"leaf {failed.leaf} interface {failed.interface} VLAN {failed.vlan}: {failed.reason}"
+            report = PortOverlayReported(**claim(port), status="ERROR", reason=reason)
+    return [] if report is None else [Emit(report, port.correlation)]
 
 
 def settle(effect: AnyEffect, result: Result) -> Iterable[Event]:
     """What a leaf acknowledged or refused."""
+    if isinstance(effect, AuditLeaf):
+        return (leaf_audits.audited(effect, result),)
     if not isinstance(effect, LeafVlan):
         raise TypeError(f"CNC did not ask for {effect}")
     entry: _Entry = {
@@ -125,24 +150,21 @@ def settle(effect: AnyEffect, result: Result) -> Iterable[Event]:
     return (LeafVlanAdded(**entry) if effect.present else LeafVlanRemoved(**entry),)
 
 
-def _wish(entry: LeafInterfaceRow) -> LeafVlan:
-    return LeafVlan(
-        device=entry.leaf,
-        az=entry.az,
-        interface=entry.interface,
-        vlan=entry.vlan,
-        vni=entry.vni,
-        vrf=entry.vrf,
-        gateway=entry.gateway,
-        epoch=entry.epoch,
-        present=entry.needed,
-    )
+def due(state: CncState, now: Now) -> Iterable[Due]:
+    """Leaves that were not compared with CNC's database for long."""
+    return leaf_audits.due(state, now)
 
 
 WORKER = Worker(
     name="cnc",
     state=CncState,
-    inputs=frozenset({PortAllocated, PortBound, PortUnbound, LeafVlanAdded, LeafVlanRemoved, LeafVlanFailed}),
+    inputs=frozenset(
+        {
+            *(PortAllocated, PortBound, PortUnbound, LeafVlanAdded, LeafVlanRemoved, LeafVlanFailed),
+            *(HostDown, HostUp, LeafAuditRequested, LeafAudited),
+        }
+    ),
     decide=decide,
     settle=settle,
+    due=due,
 )

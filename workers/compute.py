@@ -1,6 +1,7 @@
 """Nova-compute, one per host: asks for the port, makes the vNIC, says where the port is (Figure 10, steps 2, 6 and 9).
 
-The way back: takes the vNIC away, then asks that the port be deleted.
+The way back: takes the vNIC away, then asks that the port be deleted. An instance that was launched here again
+(Figure 11) has its port already: it is claimed by its name instead of created.
 """
 
 from collections.abc import Iterable
@@ -8,29 +9,39 @@ from collections.abc import Iterable
 from bus.envelope import Recorded
 from bus.events import (
     Event,
+    HostAudited,
+    HostDifference,
+    HostUp,
+    InstanceDriftScheduled,
     InstanceScheduled,
     InstanceTerminating,
     PortAllocated,
     PortBindRequested,
+    PortClaimed,
+    PortClaimRequested,
     PortCreateRequested,
     PortDeleteRequested,
+    PortEvent,
     PortPlugFailed,
     PortPlugged,
+    PortUnbound,
     PortUnplugged,
 )
+from projections.hosts import Hosts
 from projections.instances import Instances
-from projections.ports import PortRow, Ports
+from projections.port_rows import PortRow, StaleClaimRow
+from projections.ports import Ports
 from workers.claims import claim
 from workers.effects import AnyEffect, PlugVnic, Result, UnplugVnic
 from workers.worker import Decision, Emit, Perform, State, Worker
 
 
 class ComputeState(State):
-    """The instances and ports of the hosts served."""
+    """The instances and ports of the hosts served, and whether these are alive."""
 
     def __init__(self) -> None:
-        self.instances, self.ports = Instances(), Ports()
-        super().__init__(self.instances, self.ports)
+        self.instances, self.ports, self.hosts = Instances(), Ports(), Hosts()
+        super().__init__(self.instances, self.ports, self.hosts)
 
 
 def port_id(instance: str) -> str:
@@ -39,41 +50,76 @@ def port_id(instance: str) -> str:
 
 
 def decide(state: ComputeState, r: Recorded) -> Iterable[Decision]:
-    """What this host is to do about the instance or port that ``r`` concerns."""
+    """What this host is to do about the instance, port or host that ``r`` concerns."""
     match r.event:
         case InstanceScheduled(instance=instance):
             return _create_port(state, instance)
-        case PortAllocated(port=port) | PortPlugged(port=port) | PortUnplugged(port=port):
-            return _wire(state, state.ports.get(port))
+        case InstanceDriftScheduled(instance=instance):
+            return _claim_port(state, r, instance)
         case InstanceTerminating(instance=instance):
             return _wire(state, state.ports.get(port_id(instance)))
+        case HostUp(host=host):
+            return _wire_host(state, host)
+        case HostAudited() as audited:
+            return _repair(state, audited)
+        case PortUnbound() as over:
+            return _wire(state, state.ports.claim_of(over))
+        case PortEvent(port=port):
+            return _wire(state, state.ports.get(port))
         case _:
             return ()
 
 
 def _create_port(state: ComputeState, instance: str) -> Iterable[Decision]:
     row = state.instances.get(instance)
-    if row is None or row.port:
-        return ()
+    if row is None or row.port or row.cleaned:
+        return
     request = PortCreateRequested(
         port=port_id(instance),
         az=row.az,
         host=row.host,
-        name=row.name,
+        name=row.port_name,
         instance=instance,
         network=row.network or None,
         label=row.label or None,
     )
-    return (Emit(request),)
+    yield Emit(request)
 
 
-def _wire(state: ComputeState, port: PortRow | None) -> Iterable[Decision]:
-    """Plugged and bound while the instance lives, unplugged and given back once it is being taken down."""
-    instance = state.instances.get(port.instance) if port else None
-    if port is None or instance is None:
-        return ()
-    step = _next_down(port) if instance.terminating else _next_up(port)
-    return () if step is None else (step,)
+def _claim_port(state: ComputeState, r: Recorded, instance: str) -> Iterable[Decision]:
+    """Figure 11, step 4: the instance is launched here again; find its port by its name."""
+    row = state.instances.get(instance)
+    if row is None or row.state != "drifting" or row.drift_request != r.correlation:
+        return
+    if row.claim_asked_for == r.correlation:
+        return
+    if not state.hosts.is_down(row.host):
+        port = port_id(instance)
+        yield Emit(PortClaimRequested(port=port, az=row.az, host=row.host, name=row.port_name, instance=instance))
+
+
+def _wire_host(state: ComputeState, host: str) -> Iterable[Decision]:
+    """The host takes instances again: what is its own is wired anew, what is over goes."""
+    for port in state.ports.on_host(host):
+        yield from _wire(state, port)
+    for over in state.ports.stale_on_host(host):
+        yield from _wire(state, over)
+
+
+def _wire(state: ComputeState, port: PortRow | StaleClaimRow | None) -> Iterable[Decision]:
+    """Plugged and bound while the instance lives here, unplugged and given back once it is being taken down."""
+    if port is None:
+        return
+    step = _next_up(port) if isinstance(port, PortRow) and _is_wanted(state, port) else _next_down(state, port)
+    if step is not None:
+        yield step
+
+
+def _is_wanted(state: ComputeState, port: PortRow) -> bool:
+    """Whether the port is to be on its host, and the host can be asked."""
+    instance = state.instances.get(port.instance)
+    lives = instance is not None and not instance.terminating and not instance.cleaned
+    return lives and not port.unbound and state.hosts.claims(port.host)
 
 
 def _next_up(port: PortRow) -> Decision | None:
@@ -84,12 +130,39 @@ def _next_up(port: PortRow) -> Decision | None:
     return None
 
 
-def _next_down(port: PortRow) -> Decision | None:
+def _next_down(state: ComputeState, port: PortRow | StaleClaimRow) -> Decision | None:
+    if state.hosts.is_down(port.host) or not _is_over(state, port):
+        return None
     if not port.unplugged:
         return Perform(_unplug(port), port.correlation)
-    if not port.delete_requested:
+    if isinstance(port, PortRow) and not port.delete_requested and not port.unbound:
         return Emit(PortDeleteRequested(**claim(port)), port.correlation)
     return None
+
+
+def _is_over(state: ComputeState, port: PortRow | StaleClaimRow) -> bool:
+    instance = state.instances.get(port.instance)
+    superseded = isinstance(port, StaleClaimRow)
+    return superseded or port.unbound or (instance is not None and instance.terminating)
+
+
+def _repair(state: ComputeState, audited: HostAudited) -> Iterable[Decision]:
+    """Mend the vNICs that still differ; the OVS agent mends the flows."""
+    for difference in audited.differences:
+        if difference.part == "vnic" and state.hosts.claims(audited.host):
+            yield from _repair_vnic(state, audited, difference)
+
+
+def _repair_vnic(state: ComputeState, audited: HostAudited, difference: HostDifference) -> Iterable[Decision]:
+    port = state.ports.get(difference.port)
+    if port is not None and (port.host, port.generation) != (audited.host, difference.generation):
+        port = None
+    wanted = port is not None and _is_wanted(state, port)
+    if port is not None and wanted and difference.missing:
+        yield Perform(_plug(port))
+    elif not wanted and not difference.missing:
+        generation = difference.generation
+        yield Perform(UnplugVnic(device=audited.host, port=difference.port, az=audited.az, generation=generation))
 
 
 def settle(effect: AnyEffect, result: Result) -> Iterable[Event]:
@@ -116,17 +189,23 @@ def _plug(port: PortRow) -> PlugVnic:
         ip=port.ip,
         prefix_length=port.prefix_length,
         gateway=port.gateway,
+        claimed_at=port.claimed_at,
     )
 
 
-def _unplug(port: PortRow) -> UnplugVnic:
+def _unplug(port: PortRow | StaleClaimRow) -> UnplugVnic:
     return UnplugVnic(device=port.host, port=port.port, az=port.az, generation=port.generation)
 
 
 WORKER = Worker(
     name="compute",
     state=ComputeState,
-    inputs=frozenset({InstanceScheduled, InstanceTerminating, PortAllocated, PortPlugged, PortUnplugged}),
+    inputs=frozenset(
+        {
+            *(InstanceScheduled, InstanceDriftScheduled, InstanceTerminating),
+            *(PortAllocated, PortClaimed, PortPlugged, PortUnplugged, PortUnbound, HostUp, HostAudited),
+        }
+    ),
     decide=decide,
     settle=settle,
     per_host=True,

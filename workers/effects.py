@@ -5,6 +5,8 @@ Effects with the same ``slot`` are performed one after the other; the newest wis
 
 import msgspec
 
+from bus.events import HostDifference, LeafDifference
+
 #: (device, part of the device): what an effect acts on.
 Slot = tuple[str, ...]
 
@@ -46,16 +48,20 @@ class PortEffect(Effect, frozen=True, kw_only=True):
 
 
 class PlugVnic(PortEffect, frozen=True, kw_only=True):
-    """The port's vNIC exists with this address and hangs on br-int (Figure 10, step 6). Asked for by nova-compute."""
+    """The port's vNIC exists with this address and hangs on br-int (Figure 10, step 6). Asked for by nova-compute.
+
+    ``claimed_at`` is the log position of the claim: a host that was cleaned since refuses it, unless it was kept.
+    """
 
     mac: str
     ip: str
     prefix_length: int
     gateway: str
+    claimed_at: int = 0
 
     @property
     def slot(self) -> Slot:
-        return (self.device, "vnic", self.port)
+        return (self.device, "vnic", self.port, str(self.generation))
 
 
 class UnplugVnic(PortEffect, frozen=True, kw_only=True):
@@ -63,7 +69,7 @@ class UnplugVnic(PortEffect, frozen=True, kw_only=True):
 
     @property
     def slot(self) -> Slot:
-        return (self.device, "vnic", self.port)
+        return (self.device, "vnic", self.port, str(self.generation))
 
     @property
     def withdraws(self) -> bool:
@@ -71,14 +77,18 @@ class UnplugVnic(PortEffect, frozen=True, kw_only=True):
 
 
 class InstallFlows(PortEffect, frozen=True, kw_only=True):
-    """br-int tags the port's traffic with this VLAN and the trunk carries it (step 7). Asked for by the OVS agent."""
+    """br-int tags the port's traffic with this VLAN and the trunk carries it (step 7). Asked for by the OVS agent.
+
+    ``cookie`` says which run of the agent installed them (``ResyncFlows``).
+    """
 
     mac: str
     vlan: int
+    cookie: int = 0
 
     @property
     def slot(self) -> Slot:
-        return (self.device, "flows", self.port)
+        return (self.device, "flows", self.port, str(self.generation))
 
 
 class RemoveFlows(PortEffect, frozen=True, kw_only=True):
@@ -86,7 +96,7 @@ class RemoveFlows(PortEffect, frozen=True, kw_only=True):
 
     @property
     def slot(self) -> Slot:
-        return (self.device, "flows", self.port)
+        return (self.device, "flows", self.port, str(self.generation))
 
     @property
     def withdraws(self) -> bool:
@@ -122,11 +132,93 @@ class LeafVlan(Effect, frozen=True, kw_only=True):
         return not self.present
 
 
-AnyEffect = PlugVnic | UnplugVnic | InstallFlows | RemoveFlows | LeafVlan
+class DeviceEffect(Effect, frozen=True, kw_only=True):
+    """An effect on a device as a whole, answering to the event at log position ``epoch``."""
+
+    az: str
+    epoch: int
+
+    @property
+    def slot(self) -> Slot:
+        return (self.device, type(self).__name__)
+
+    @property
+    def version(self) -> int:
+        return self.epoch
+
+    @property
+    def withdraws(self) -> bool:
+        return True
+
+
+class ResyncHost(DeviceEffect, frozen=True, kw_only=True):
+    """The host holds no vNIC and no flows but those of ``keep`` (generation by port), or of newer generations.
+
+    What is removed is fenced off as if it had been withdrawn.
+    """
+
+    keep: dict[str, int]
+
+
+class FlowWish(msgspec.Struct, frozen=True):
+    """The flows of one port as they are to be."""
+
+    generation: int
+    mac: str
+    vlan: int
+
+
+class ResyncFlows(DeviceEffect, frozen=True, kw_only=True):
+    """An OVS agent began anew: ``flows`` (by port) are in place and carry its cookie, ``epoch``; flows of an older
+    cookie are removed, but only after every device was resynced. Flows that are as wished already are not touched:
+    only their cookie changes, and no frame is lost.
+    """
+
+    flows: dict[str, FlowWish]
+
+
+class AuditHost(DeviceEffect, frozen=True, kw_only=True):
+    """Look, and change nothing: where does the host differ from these vNICs and flows (generation by port)?"""
+
+    vnics: dict[str, int]
+    flows: dict[str, FlowWish]
+
+    @property
+    def withdraws(self) -> bool:
+        return False
+
+
+class WishedEntry(msgspec.Struct, frozen=True, order=True):
+    """A VLAN that a leaf interface is to carry, mapped to a VNI."""
+
+    interface: str
+    vlan: int
+    vni: int
+
+
+class AuditLeaf(DeviceEffect, frozen=True, kw_only=True):
+    """Look, and change nothing: where does the leaf differ from these entries? Asked for by CNC."""
+
+    entries: tuple[WishedEntry, ...]
+
+    @property
+    def withdraws(self) -> bool:
+        return False
+
+
+AnyEffect = (
+    PlugVnic | UnplugVnic | InstallFlows | RemoveFlows | LeafVlan | ResyncHost | ResyncFlows | AuditHost | AuditLeaf
+)
+
+#: What an audit found.
+Difference = HostDifference | LeafDifference
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What came of an effect. ``error`` is empty when the device now is as wished."""
+    """What came of an effect. ``error`` is empty when the device now is as wished; ``found`` is what an audit found,
+    or what a resync removed.
+    """
 
     error: str = ""
     started_us: int = 0
+    found: tuple[Difference, ...] = ()

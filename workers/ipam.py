@@ -9,30 +9,31 @@ from typing import NamedTuple
 
 from bus.envelope import Recorded
 from bus.events import (
+    HostDown,
+    HostFenced,
+    HostResynced,
+    InstanceTerminating,
     PortAllocated,
     PortBindRequested,
     PortBound,
+    PortClaimRequested,
     PortCreateRequested,
-    PortDeleted,
     PortDeleteRequested,
+    PortOrphanSeen,
     PortOverlayRemoved,
     PortRefused,
     PortUnbound,
     PortUnderlayRemoved,
 )
-from projections.addresses import Addresses, Pool
-from projections.ports import PortRow, Ports
-from projections.world import HostRow, NetworkRow, World
+from projections.addresses import Pool
+from projections.instances import ENDED
+from projections.port_rows import PortRow
+from projections.world import HostRow, NetworkRow
+from workers import claims_of_ports
 from workers.claims import claim
-from workers.worker import Decision, Emit, State, Worker, settles_nothing
-
-
-class IpamState(State):
-    """The world, the ports, and every address and VLAN in use."""
-
-    def __init__(self) -> None:
-        self.world, self.ports, self.addresses = World(), Ports(), Addresses()
-        super().__init__(self.world, self.ports, self.addresses)
+from workers.ipam_state import IpamState
+from workers.orphans import LAST_LOOK, is_unclaimed, orphans
+from workers.worker import Decision, Due, Emit, Now, Worker, settles_nothing
 
 
 class Refusal(NamedTuple):
@@ -54,31 +55,73 @@ class Grant(NamedTuple):
 
 
 def decide(state: IpamState, r: Recorded) -> Iterable[Decision]:
-    """What is to be done about the port that ``r`` concerns."""
+    """What is to be done about the port or the host that ``r`` concerns."""
     match r.event:
         case PortCreateRequested() as request:
             return _create(state, request)
-        case PortBindRequested() as request:
-            port = state.ports.current(request)
-            if port is None or port.bound or port.unbound:
-                return ()
-            return (Emit(PortBound(**claim(port), vlan=port.vlan, vni=port.vni)),)
-        case PortDeleteRequested() as request:
-            port = state.ports.current(request)
-            return (
-                ()
-                if port is None or port.unbound
-                else (Emit(PortUnbound(**claim(port), vlan=port.vlan, vni=port.vni)),)
-            )
+        case PortClaimRequested() as request:
+            return claims_of_ports.requested(state, r, request)
+        case PortBindRequested() | PortDeleteRequested() as request:
+            return _bind_or_unbind(state.ports.current(request), request)
         case PortUnderlayRemoved() | PortOverlayRemoved() as report:
-            return _clear(state.ports.current(report))
+            return claims_of_ports.clear(state, report.port)
+        case PortOrphanSeen() as seen:
+            return _orphan_seen(state, seen, r.time_us)
         case _:
-            return ()
+            return _taken_from_host(state, r)
+
+
+def _bind_or_unbind(port: PortRow | None, request: PortBindRequested | PortDeleteRequested) -> Iterable[Decision]:
+    if port is None or port.unbound:
+        return
+    if isinstance(request, PortDeleteRequested):
+        yield Emit(PortUnbound(**claim(port), vlan=port.vlan, vni=port.vni))
+    elif not port.bound:
+        yield Emit(PortBound(**claim(port), vlan=port.vlan, vni=port.vni))
+
+
+def _taken_from_host(state: IpamState, r: Recorded) -> Iterable[Decision]:
+    """What a host that is down would do, if it could, is done without it."""
+    match r.event:
+        case InstanceTerminating(instance=instance):
+            for port in state.ports.of_instance(instance):
+                yield from _unbind_for_dead_host(state, port)
+        case HostDown(host=host):
+            for port in state.ports.on_host(host):
+                yield from _unbind_for_dead_host(state, port)
+        case HostFenced(host=host) | HostResynced(host=host):
+            current = [row.port for row in state.ports.on_host(host)]
+            stale = [row.port for row in state.ports.stale_on_host(host)]
+            for name in dict.fromkeys(current + stale):
+                yield from claims_of_ports.clear(state, name)
+        case _:
+            return
+
+
+def _unbind_for_dead_host(state: IpamState, port: PortRow) -> Iterable[Decision]:
+    instance = state.instances.get(port.instance)
+    if state.hosts.is_down(port.host) and instance is not None and instance.terminating and not port.unbound:
+        yield Emit(PortUnbound(**claim(port), vlan=port.vlan, vni=port.vni), port.correlation)
+
+
+def _orphan_seen(state: IpamState, seen: PortOrphanSeen, now_us: int) -> Iterable[Decision]:
+    port = state.ports.current(seen)
+    if seen.look == LAST_LOOK and port is not None and not port.unbound and is_unclaimed(state, port, now_us):
+        yield Emit(PortUnbound(**claim(port), vlan=port.vlan, vni=port.vni), port.correlation)
+
+
+def due(state: IpamState, now: Now) -> Iterable[Due]:
+    """Ports that nobody owns: a first look, and a second one if nobody has reported on them for a grace period."""
+    return orphans(state, now)
 
 
 def _create(state: IpamState, request: PortCreateRequested) -> Iterable[Decision]:
     if state.ports.get(request.port) or request.port in state.ports.gone:
         return ()
+    instance = state.instances.get(request.instance)
+    if instance is not None and (instance.terminating or instance.cleaned or instance.state in ENDED):
+        gone = Refusal("the instance is being deleted", "instance", request.instance)
+        return (Emit(_refuse(request, gone)),)
     found = _find(state, request)
     return (Emit(_refuse(request, found) if isinstance(found, Refusal) else _allocate(request, found)),)
 
@@ -162,28 +205,16 @@ def mac_of(ip: str) -> str:
     return "fa:16:" + ipaddress.IPv4Address(ip).packed.hex(":")
 
 
-def _clear(port: PortRow | None) -> Iterable[Decision]:
-    if port is None or not (port.underlay_removed and port.overlay_removed):
-        return ()
-    deleted = PortDeleted(
-        port=port.port,
-        az=port.az,
-        host=port.host,
-        instance=port.instance,
-        subnet=port.subnet,
-        ip=port.ip,
-        physical_network=port.physical_network,
-        vni=port.vni,
-    )
-    return (Emit(deleted, port.correlation),)
-
-
 WORKER = Worker(
     name="ipam",
     state=IpamState,
     inputs=frozenset(
-        {PortCreateRequested, PortBindRequested, PortDeleteRequested, PortUnderlayRemoved, PortOverlayRemoved}
+        {
+            *(PortCreateRequested, PortBindRequested, PortDeleteRequested, PortClaimRequested, PortOrphanSeen),
+            *(PortUnderlayRemoved, PortOverlayRemoved, InstanceTerminating, HostDown, HostFenced, HostResynced),
+        }
     ),
     decide=decide,
     settle=settles_nothing,
+    due=due,
 )

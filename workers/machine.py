@@ -9,14 +9,16 @@ The asyncio runner and the simulator both drive this. The rules:
 - ``checkpoint`` is the position up to which every decision is on disk and every effect has its outcome on disk.
 """
 
+import zlib
 from typing import NamedTuple
 
 from bus.envelope import Envelope, Recorded
 from bus.errors import Conflict
 from bus.events import Event
 from bus.subjects import key_of, name_of
+from projections.fold import AHEAD
 from workers.effects import AnyEffect, Result
-from workers.worker import Emit, Worker
+from workers.worker import Emit, Now, Worker
 
 
 class Planned(NamedTuple):
@@ -46,6 +48,8 @@ class Machine:
         self._hosts = hosts if worker.per_host else None
         self._ahead: dict[str, Event] = {}
         self._open: dict[int, int] = {}
+        #: What earlier runs of this worker have said about inputs that are decided on again.
+        self._said: set[str] = set()
 
     @property
     def checkpoint(self) -> int:
@@ -60,9 +64,11 @@ class Machine:
         """Whether ``r`` is one of this worker's inputs, and of a host it serves."""
         return type(r.event) in self.worker.inputs and self._serves(r)
 
-    def replay(self, r: Recorded) -> None:
-        """Fold an event of the past; nothing is decided."""
+    def replay(self, r: Recorded, checkpoint: int = 1 << 62) -> None:
+        """Fold an event of the past; nothing is decided. What lies above ``checkpoint`` may be decided on again."""
         self.position = r.position
+        if r.position > checkpoint and r.actor == self.worker.name:
+            self._said.add(r.id)
         if self._serves(r):
             self.state.evolve(r)
 
@@ -78,6 +84,7 @@ class Machine:
         if decided is not None:
             if decided != r.event:
                 raise Conflict(f"{r.id} at position {r.position} is not what was decided here: {decided}")
+            self.state.placed(r)
             return None
         if not self._serves(r):
             return None
@@ -92,8 +99,10 @@ class Machine:
             correlation = decision.correlation or r.correlation
             if isinstance(decision, Emit):
                 about = key_of(decision.event)
+                if correlation != r.correlation:  # decided again after a crash, it may be said of a later story
+                    about = f"{about}:{zlib.crc32(correlation.encode()):08x}"
                 envelope = self._envelope(decision.event, about, r.position, r.id, correlation, now_us)
-                self._apply(envelope, r.position)
+                self._apply(envelope)
                 envelopes.append(envelope)
             else:
                 effects.append(Planned(decision.effect, r.position, r.id, correlation))
@@ -101,6 +110,30 @@ class Machine:
             return None
         self._open[r.position] = self._open.get(r.position, 0) + len(envelopes) + len(effects)
         return Output(envelopes, effects, r.position)
+
+    def hosts(self) -> list[str]:
+        """The hosts that this machine serves, as far as they are known."""
+        return sorted(self._hosts) if self._hosts is not None else self.worker.knows(self.state)
+
+    def tick(self, now: Now) -> Output | None:
+        """What the clock has made true. It is folded and decided on when it comes back from the log."""
+        name = self.worker.name
+        envelopes = [
+            self._by_clock(f"{name}:due:{name_of(type(event))}:{key_of(event)}:{version}", event, now.time_us)
+            for event, version in self.worker.due(self.state, now)
+            if self._serves_host(event)
+        ]
+        return self._opened(envelopes)
+
+    def wake(self, now_us: int) -> Output | None:
+        """What the start of this worker has to say. Folded and decided on when it comes back from the log."""
+        name = self.worker.name
+        envelopes = [
+            self._by_clock(f"{name}:wake:{name_of(type(event))}:{key_of(event)}:{now_us}", event, now_us)
+            for event in self.worker.wake(self.state)
+            if self._serves_host(event)
+        ]
+        return self._opened(envelopes)
 
     def settle(self, planned: Planned, result: Result, now_us: int) -> list[Envelope]:
         """The outcome of an effect, as envelopes to append. They keep the position open in place of the effect."""
@@ -124,12 +157,28 @@ class Machine:
             del self._open[position]
 
     def _serves(self, r: Recorded) -> bool:
-        return self._hosts is None or getattr(r.event, "host", None) in self._hosts
+        return self._serves_host(r.event)
+
+    def _serves_host(self, event: Event) -> bool:
+        return self._hosts is None or getattr(event, "host", None) in self._hosts
+
+    def _opened(self, envelopes: list[Envelope]) -> Output | None:
+        """What no event of the log led to. If it is lost, the next tick or start says it again."""
+        if not envelopes:
+            return None
+        self._open[self.position] = self._open.get(self.position, 0) + len(envelopes)
+        return Output(envelopes, [], self.position)
+
+    def _by_clock(self, number: str, event: Event, now_us: int) -> Envelope:
+        return Envelope(id=number, event=event, correlation=number, actor=self.worker.name, time_us=now_us)  # type: ignore[arg-type]
 
     def _envelope(self, event: Event, about: str, position: int, cause: str, correlation: str, now_us: int) -> Envelope:
         # Worker, input position and what it says of whom: the same decision has the same id, whoever makes it again.
+        number = f"{self.worker.name}:{position}:{name_of(type(event))}:{about}"
+        if number in self._said:  # and yet it is still to be said: of something that has happened since
+            number = f"{number}~{self.position}"
         return Envelope(
-            id=f"{self.worker.name}:{position}:{name_of(type(event))}:{about}",
+            id=number,
             event=event,  # type: ignore[arg-type]  # decide answers members of the union
             cause=cause,
             correlation=correlation,
@@ -137,12 +186,12 @@ class Machine:
             time_us=now_us,
         )
 
-    def _apply(self, envelope: Envelope, position: int) -> None:
+    def _apply(self, envelope: Envelope) -> None:
         if self.state.handles(type(envelope.event)):
             self._ahead[envelope.id] = envelope.event
         self.state.evolve(
             Recorded(
-                position,
+                AHEAD,
                 envelope.id,
                 envelope.event,
                 envelope.cause,

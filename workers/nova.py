@@ -1,5 +1,7 @@
 """Nova, API and scheduler: which host an instance goes to, and how each request ends (Figure 10, steps 1 and 13).
 
+What it decides about drifts is in ``workers.drifts``.
+
 Every spawn request ends once: active, refused (the request's fault) or failed (ours). Every delete request ends once:
 deleted or refused. What fails is taken down the same way as what is deleted.
 """
@@ -8,14 +10,17 @@ from collections.abc import Iterable
 
 from bus.envelope import Recorded
 from bus.events import (
+    HostDown,
+    HostDraining,
     InstanceActive,
-    InstanceDeleted,
     InstanceDeleteRefused,
     InstanceDeleteRequested,
-    InstanceFailed,
+    InstanceDriftRequested,
+    InstanceOverdue,
     InstanceRefused,
     InstanceScheduled,
-    InstanceTerminating,
+    PortClaimed,
+    PortClaimRefused,
     PortDeleted,
     PortEvent,
     PortOverlayReported,
@@ -24,35 +29,50 @@ from bus.events import (
     PortUnderlayReported,
     SpawnRequested,
 )
-from projections.instances import SPAWNING, InstanceRow, Instances
-from projections.ports import Ports
-from projections.world import World
-from workers.scheduler import Scheduler
-from workers.worker import Decision, Emit, State, Worker, settles_nothing
-
-
-class NovaState(State):
-    """The world, the instances, their ports, and how full the hosts are."""
-
-    def __init__(self) -> None:
-        self.world, self.instances, self.ports = World(), Instances(), Ports()
-        self.scheduler = Scheduler(self.world, self.instances)
-        super().__init__(self.world, self.instances, self.ports, self.scheduler)
+from projections.instances import SPAWNING, InstanceRow
+from workers import drifts
+from workers.deadlines import is_overdue
+from workers.nova_state import NovaState, cleaned, fail, failed, take_down
+from workers.worker import Decision, Due, Emit, Now, Worker, settles_nothing
 
 
 def decide(state: NovaState, r: Recorded) -> Iterable[Decision]:
-    """What is to be done about the instance that ``r`` concerns."""
+    """What is to be done about the instance or the host that ``r`` concerns."""
     match r.event:
         case SpawnRequested() as request:
             return _spawn(state, r, request)
-        case PortRefused() as refusal:
-            return _port_refused(state, refusal)
-        case PortUnderlayReported() | PortOverlayReported() | PortPlugFailed() as report:
-            return _port_reported(state, report)
         case InstanceDeleteRequested() as request:
             return _delete(state, r, request)
-        case PortDeleted() as deleted:
-            return _port_deleted(state, deleted.instance)
+        case InstanceDriftRequested() as request:
+            return drifts.requested(state, r, request)
+        case InstanceOverdue() as overdue:
+            return _overdue(state, overdue)
+        case PortEvent() as event:
+            return _port(state, event)
+        case _:
+            return _host(state, r)
+
+
+def _port(state: NovaState, e: PortEvent) -> Iterable[Decision]:
+    match e:
+        case PortRefused():
+            return _port_refused(state, e)
+        case PortDeleted():
+            return _port_deleted(state, e.instance)
+        case PortClaimed():
+            return drifts.claimed(state, e)
+        case PortClaimRefused():
+            return drifts.claim_refused(state, e)
+        case _:
+            return _port_reported(state, e)
+
+
+def _host(state: NovaState, r: Recorded) -> Iterable[Decision]:
+    match r.event:
+        case HostDown() as down:
+            return drifts.host_down(state, r, down)
+        case HostDraining(host=host):
+            return drifts.evacuate(state, r, host)
         case _:
             return ()
 
@@ -68,7 +88,7 @@ def _spawn(state: NovaState, r: Recorded, request: SpawnRequested) -> Iterable[D
     problem = _problem(state, request)
     if problem is not None:
         return (_refuse(request, *problem),)
-    choice = state.scheduler.choose(request)
+    choice = state.scheduler.choose(request.az, request.host)
     if choice.host is None:
         return (_refuse(request, choice.reason, choice.field, choice.value),)
     return (
@@ -80,6 +100,8 @@ def _spawn(state: NovaState, r: Recorded, request: SpawnRequested) -> Iterable[D
                 host=choice.host,
                 network=request.network,
                 label=request.label,
+                kind=request.kind,
+                labels=request.labels,
             )
         ),
     )
@@ -119,23 +141,22 @@ def _port_refused(state: NovaState, refusal: PortRefused) -> Iterable[Decision]:
                 row.request,
             ),
         )
-    return _cleaned(row)
+    return cleaned(row)
 
 
 def _port_reported(state: NovaState, report: PortEvent) -> Iterable[Decision]:
     port = state.ports.get(report.port)
     row = state.instances.get(port.instance) if port else None
     if port is None or row is None:
-        return ()
+        return
     if row.state == "failed" and not row.terminating:  # its failure was appended, and then this process died
-        return (_terminate(row, row.request),)
-    if row.state != "scheduled":
-        return ()
-    if port.usable:
-        return (Emit(InstanceActive(instance=row.instance, az=row.az, host=row.host, port=port.port), row.request),)
-    if "ERROR" in (port.underlay, port.overlay):
-        return (_fail(row, port.reason), _terminate(row, row.request))
-    return ()
+        yield from take_down(state, row, row.request)
+    elif row.state in ("drifting", "error"):
+        yield from drifts.reported(state, row, port)
+    elif row.state == "scheduled" and port.usable:
+        yield Emit(InstanceActive(instance=row.instance, az=row.az, host=row.host, port=port.port), row.request)
+    elif row.state == "scheduled" and "ERROR" in (port.underlay, port.overlay):
+        yield from fail(state, row, port.reason)
 
 
 def _delete(state: NovaState, r: Recorded, request: InstanceDeleteRequested) -> Iterable[Decision]:
@@ -150,9 +171,16 @@ def _delete(state: NovaState, r: Recorded, request: InstanceDeleteRequested) -> 
         return (Emit(refusal),)
     if row.terminating or row.cleaned or row.state == "requested":  # requested: the spawn is decided on first
         return ()
+    return _take_down_early(state, row, r.correlation)
+
+
+def _take_down_early(state: NovaState, row: InstanceRow, correlation: str) -> Iterable[Decision]:
+    """What is under way ends with the delete."""
     if row.state == "scheduled":
-        return (_fail(row, "deleted while it was being spawned"), _terminate(row, r.correlation))
-    return (_terminate(row, r.correlation),)
+        yield failed(row, "deleted while it was being spawned")
+    elif row.state == "drifting":
+        yield from drifts.give_up(state, row, "deleted while it drifted")
+    yield from take_down(state, row, correlation)
 
 
 def _why_not_deleted(row: InstanceRow | None) -> str:
@@ -167,22 +195,32 @@ def _why_not_deleted(row: InstanceRow | None) -> str:
 
 def _port_deleted(state: NovaState, instance: str) -> Iterable[Decision]:
     row = state.instances.get(instance)
-    return () if row is None else _cleaned(row)
+    return () if row is None else cleaned(row)
 
 
-def _cleaned(row: InstanceRow) -> Iterable[Decision]:
-    if row.cleaned or not row.terminating:
-        return ()
-    deleted = InstanceDeleted(instance=row.instance, az=row.az, host=row.host)
-    return (Emit(deleted, row.delete_request or row.request),)
+def _overdue(state: NovaState, e: InstanceOverdue) -> Iterable[Decision]:
+    row = state.instances.get(e.instance)
+    if row is not None and row.state == "failed" and not row.terminating:  # as in _port_reported
+        yield from take_down(state, row, row.request)
+    if row is None or not is_overdue(row, e):
+        return
+    reason = f"not done in time: {_waits_for(state, row)}"
+    if row.state == "drifting":
+        yield from drifts.give_up(state, row, reason)
+    else:
+        yield from fail(state, row, reason)
 
 
-def _fail(row: InstanceRow, reason: str) -> Emit:
-    return Emit(InstanceFailed(instance=row.instance, az=row.az, host=row.host, reason=reason), row.request)
+def _waits_for(state: NovaState, row: InstanceRow) -> str:
+    port = state.ports.get(row.port)
+    if port is None or (row.state == "drifting" and port.generation <= row.from_generation):
+        return f"host {row.host} has no port"
+    return f"underlay {port.underlay}, overlay {port.overlay}, {'bound' if port.bound else 'not bound'}"
 
 
-def _terminate(row: InstanceRow, correlation: str) -> Emit:
-    return Emit(InstanceTerminating(instance=row.instance, az=row.az, host=row.host), correlation)
+def due(state: NovaState, now: Now) -> Iterable[Due]:
+    """Spawns and drifts that take too long."""
+    return state.deadlines.overdue(now.time_us)
 
 
 WORKER = Worker(
@@ -197,8 +235,15 @@ WORKER = Worker(
             PortPlugFailed,
             InstanceDeleteRequested,
             PortDeleted,
+            InstanceOverdue,
+            InstanceDriftRequested,
+            PortClaimed,
+            PortClaimRefused,
+            HostDown,
+            HostDraining,
         }
     ),
     decide=decide,
     settle=settles_nothing,
+    due=due,
 )

@@ -12,7 +12,7 @@ import stamina
 import structlog
 
 from workers.appender import Appender
-from workers.devices.protocol import Devices, DevicesUnavailable
+from workers.devices.protocol import Devices, DevicesUnavailable, Outcome
 from workers.effects import Result, Slot
 from workers.machine import Machine, Planned
 
@@ -94,13 +94,14 @@ class Performer:
         jobs = list(left.values())
         errors: dict[_Key, str] = {}
         async for outcomes in self._devices.apply([job.planned.effect for job in jobs]):
-            done = []
-            for index, error in outcomes:
-                if error:
-                    errors[jobs[index].key] = error
+            done: list[tuple[_Job, Outcome]] = []
+            for outcome in outcomes:
+                key = jobs[outcome.index].key
+                if outcome.error:
+                    errors[key] = outcome.error
                 else:
-                    done.append(left.pop(jobs[index].key))
-            self._settle(done, "")
+                    done.append((left.pop(key), outcome))
+            self._settle(done)
         return {key: errors.get(key, "timed out: it may have been applied") for key in left}
 
     def _give_up(self, left: dict[_Key, _Job], errors: dict[_Key, str], tries: int) -> None:
@@ -113,14 +114,15 @@ class Performer:
                 job.machine.done(job.planned.position)
                 self._free([left.pop(key)])
             elif tries >= ATTEMPTS and not effect.withdraws:
-                self._settle([left.pop(key)], error)
+                self._settle([(left.pop(key), Outcome(0, error))])
 
-    def _settle(self, jobs: list[_Job], error: str) -> None:
+    def _settle(self, settled: list[tuple[_Job, Outcome]]) -> None:
         now_us = self._clock()
-        for job in jobs:
-            envelopes = job.machine.settle(job.planned, Result(error, job.started_us), now_us)
+        for job, outcome in settled:
+            result = Result(outcome.error, job.started_us, outcome.found)
+            envelopes = job.machine.settle(job.planned, result, now_us)
             self._appender.put(job.machine, job.planned.position, envelopes)
-        self._free(jobs)
+        self._free([job for job, _ in settled])
 
     def _free(self, jobs: list[_Job]) -> None:
         """The slots of ``jobs`` are free: start what waited for them."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -12,16 +14,20 @@ import structlog
 from bus.envelope import Recorded, now_us
 from bus.errors import Conflict, LogMismatch, LogUnavailable
 from bus.events import EVENT_TYPES
-from bus.log import Checkpoints, Log
+from bus.log import Beats, Checkpoints, Log
+from bus.memory import MemoryBeats
 from bus.subjects import key_of, name_of
 from workers.appender import Appender
-from workers.devices.protocol import Devices
+from workers.devices.protocol import Devices, DevicesUnavailable
 from workers.machine import Machine, Output, Planned
 from workers.performer import Performer
-from workers.worker import Worker
+from workers.worker import Now, Worker
 
 #: How often checkpoints are saved, seconds. An old one only costs deciding again at the next start.
 CHECKPOINT_EVERY_S = 2.0
+#: How often machines are told the time, and how often the agents' beats are sent and read, seconds.
+CLOCK_EVERY_S = 1.0
+BEAT_EVERY_S = 5.0
 #: How often a conflict is answered by refolding before it is taken for a second process of the same worker.
 REFOLDS = 5
 CONFLICT_WINDOW_S = 60.0
@@ -51,6 +57,7 @@ class Runner:
         devices: Devices,
         roles: Sequence[Role],
         *,
+        beats: Beats | None = None,
         subject: str = "",
         clock: Callable[[], int] = now_us,
     ) -> None:
@@ -58,6 +65,7 @@ class Runner:
         self._checkpoints = checkpoints
         self._devices = devices
         self._roles = roles
+        self._beats = beats if beats is not None else MemoryBeats()
         self._subject = subject
         self._clock = clock
         self.ready = asyncio.Event()
@@ -98,6 +106,9 @@ class Runner:
                 await self._catch_up(machines, appender, performer)
                 # Not before: what was folded and not decided yet must stay above the checkpoint.
                 tasks.create_task(self._save_checkpoints(machines), name="save checkpoints")
+                self._wake(machines, appender)
+                tasks.create_task(self._tell_time(machines, appender), name="tell the time")
+                tasks.create_task(self._send_beats(machines), name="send beats")
                 self.ready.set()
                 await self._follow(machines, appender, performer)
         except BaseExceptionGroup as group:
@@ -106,15 +117,15 @@ class Runner:
 
     async def _catch_up(self, machines: list[Machine], appender: Appender, performer: Performer) -> None:
         """Fold the past, then decide on what may not have been dealt with."""
-        until = await self._bus.last_position()
         saved = [await self._checkpoints.load(role.checkpoint_name) for role in self._roles]
+        until = await self._bus.last_position()  # after: another process may save a later one meanwhile
         if max(saved, default=0) > until:
             raise LogMismatch(f"a checkpoint is at {max(saved)}, the log ends at {until}: another log, or cut off")
         undecided: list[tuple[Machine, Recorded]] = []
         async for batch in self._bus.read(0, until, self._subject):
             for r in batch.records:
                 for machine, checkpoint in zip(machines, saved, strict=True):
-                    machine.replay(r)
+                    machine.replay(r, checkpoint)
                     if r.position > checkpoint and machine.decides_on(r):
                         undecided.append((machine, r))
         self._reached(machines, until)
@@ -152,6 +163,44 @@ class Runner:
         for machine in machines:
             machine.position = position
 
+    def _wake(self, machines: list[Machine], appender: Appender) -> None:
+        now = self._clock()
+        for machine in machines:
+            _append(machine, machine.wake(now), appender)
+
+    async def _tell_time(self, machines: list[Machine], appender: Appender) -> None:
+        """Ask each machine what the clock has made true. Beats are read as often as they are sent."""
+        listening = any(machine.worker.listens for machine in machines)
+        heard: dict[str, int] | None = {}
+        read_s = float("-inf")
+        while True:
+            if listening and asyncio.get_running_loop().time() - read_s >= BEAT_EVERY_S:
+                heard = await self._heard()
+                read_s = asyncio.get_running_loop().time()
+            now = Now(self._clock(), heard)
+            for machine in machines:
+                _append(machine, machine.tick(now), appender)
+            await asyncio.sleep(CLOCK_EVERY_S)
+
+    async def _heard(self) -> dict[str, int] | None:
+        try:
+            return await self._beats.heard()
+        except LogUnavailable as error:  # nobody is blamed for a silence that may be ours
+            log.warning("beats not read", reason=str(error))
+            return None
+
+    async def _send_beats(self, machines: list[Machine]) -> None:
+        beating = [machine for machine in machines if machine.worker.beats]
+        agent = f"{socket.gethostname()}.{os.getpid()}"
+        while beating:
+            hosts = [host for machine in beating for host in machine.hosts()]
+            try:
+                alive = await self._devices.alive(hosts)
+                await self._beats.beat(agent, [host for host in hosts if host in alive], self._clock())
+            except (LogUnavailable, DevicesUnavailable) as error:  # silence is what is to be heard then
+                log.warning("no beat", reason=str(error))
+            await asyncio.sleep(BEAT_EVERY_S)
+
     async def _save_checkpoints(self, machines: list[Machine]) -> None:
         saved: dict[str, int] = {}
         while True:
@@ -167,6 +216,11 @@ class Runner:
             await self._checkpoints.save(name, position)
         except LogUnavailable as error:  # the next one will do as well
             log.warning("checkpoint not saved", checkpoint=name, position=position, reason=str(error))
+
+
+def _append(machine: Machine, output: Output | None, appender: Appender) -> None:
+    if output is not None:
+        appender.put(machine, output.position, output.envelopes)
 
 
 def _tell(machine: Machine, output: Output) -> None:

@@ -1,28 +1,77 @@
 """The event language, one file per aggregate. ``EVENT_TYPES`` lists it whole; ``AnyEvent`` is its union."""
 
 from bus.events.base import Event, Token, tag_of
-from bus.events.host import AzAdded, HostAdded, RegionAdded, physical_network
+from bus.events.host import (
+    AzAdded,
+    HostAdded,
+    HostAgentStarted,
+    HostAudited,
+    HostAuditRequested,
+    HostDifference,
+    HostDown,
+    HostDraining,
+    HostDrainRequested,
+    HostFailRequested,
+    HostFenced,
+    HostRefused,
+    HostResynced,
+    HostReturned,
+    HostReturnRequested,
+    HostSuspected,
+    HostUp,
+    RegionAdded,
+    physical_network,
+)
 from bus.events.instance import (
     InstanceActive,
     InstanceDeleted,
     InstanceDeleteRefused,
     InstanceDeleteRequested,
+    InstanceDrifted,
+    InstanceDriftFailed,
+    InstanceDriftRefused,
+    InstanceDriftRequested,
+    InstanceDriftScheduled,
     InstanceFailed,
+    InstanceOverdue,
+    InstanceRecovered,
     InstanceRefused,
     InstanceScheduled,
     InstanceTerminating,
     SpawnRequested,
+    port_name,
 )
-from bus.events.leaf import LeafAdded, LeafVlanAdded, LeafVlanEvent, LeafVlanFailed, LeafVlanRemoved, SpineAdded
-from bus.events.network import NetworkCreated, SubnetCreated, TenantAdded, VpcCreated
+from bus.events.leaf import (
+    LeafAdded,
+    LeafAudited,
+    LeafAuditRequested,
+    LeafDifference,
+    LeafVlanAdded,
+    LeafVlanEvent,
+    LeafVlanFailed,
+    LeafVlanRemoved,
+    SpineAdded,
+)
+from bus.events.network import (
+    NetworkCreated,
+    SubnetCreated,
+    TenantAdded,
+    VpcCreated,
+)
 from bus.events.port import (
     PortAllocated,
     PortBindRequested,
     PortBound,
+    PortClaim,
+    PortClaimCleared,
+    PortClaimed,
+    PortClaimRefused,
+    PortClaimRequested,
     PortCreateRequested,
     PortDeleted,
     PortDeleteRequested,
     PortEvent,
+    PortOrphanSeen,
     PortOverlayRemoved,
     PortOverlayReported,
     PortPlugFailed,
@@ -39,9 +88,28 @@ from bus.events.port import (
 AnyEvent = (
     RegionAdded
     | AzAdded
+    | HostAdded
+    | HostFailRequested
+    | HostDrainRequested
+    | HostReturnRequested
+    | HostRefused
+    | HostSuspected
+    | HostDown
+    | HostFenced
+    | HostReturned
+    | HostResynced
+    | HostUp
+    | HostDraining
+    | HostAgentStarted
+    | HostAuditRequested
+    | HostAudited
     | SpineAdded
     | LeafAdded
-    | HostAdded
+    | LeafVlanAdded
+    | LeafVlanRemoved
+    | LeafVlanFailed
+    | LeafAuditRequested
+    | LeafAudited
     | TenantAdded
     | VpcCreated
     | NetworkCreated
@@ -55,8 +123,20 @@ AnyEvent = (
     | InstanceTerminating
     | InstanceDeleted
     | InstanceDeleteRefused
+    | InstanceDriftRequested
+    | InstanceDriftScheduled
+    | InstanceDrifted
+    | InstanceDriftRefused
+    | InstanceDriftFailed
+    | InstanceRecovered
+    | InstanceOverdue
     | PortCreateRequested
     | PortAllocated
+    | PortClaimRequested
+    | PortClaimed
+    | PortClaimRefused
+    | PortClaimCleared
+    | PortOrphanSeen
     | PortRefused
     | PortRegistered
     | PortPlugged
@@ -71,9 +151,6 @@ AnyEvent = (
     | PortUnbound
     | PortOverlayRemoved
     | PortDeleted
-    | LeafVlanAdded
-    | LeafVlanRemoved
-    | LeafVlanFailed
 )
 
 #: Every event type, in the order of the union above.
@@ -85,15 +162,40 @@ __all__ = [
     "AzAdded",
     "Event",
     "HostAdded",
+    "HostAgentStarted",
+    "HostAuditRequested",
+    "HostAudited",
+    "HostDifference",
+    "HostDown",
+    "HostDrainRequested",
+    "HostDraining",
+    "HostFailRequested",
+    "HostFenced",
+    "HostRefused",
+    "HostResynced",
+    "HostReturnRequested",
+    "HostReturned",
+    "HostSuspected",
+    "HostUp",
     "InstanceActive",
     "InstanceDeleteRefused",
     "InstanceDeleteRequested",
     "InstanceDeleted",
+    "InstanceDriftFailed",
+    "InstanceDriftRefused",
+    "InstanceDriftRequested",
+    "InstanceDriftScheduled",
+    "InstanceDrifted",
     "InstanceFailed",
+    "InstanceOverdue",
+    "InstanceRecovered",
     "InstanceRefused",
     "InstanceScheduled",
     "InstanceTerminating",
     "LeafAdded",
+    "LeafAuditRequested",
+    "LeafAudited",
+    "LeafDifference",
     "LeafVlanAdded",
     "LeafVlanEvent",
     "LeafVlanFailed",
@@ -102,10 +204,16 @@ __all__ = [
     "PortAllocated",
     "PortBindRequested",
     "PortBound",
+    "PortClaim",
+    "PortClaimCleared",
+    "PortClaimRefused",
+    "PortClaimRequested",
+    "PortClaimed",
     "PortCreateRequested",
     "PortDeleteRequested",
     "PortDeleted",
     "PortEvent",
+    "PortOrphanSeen",
     "PortOverlayRemoved",
     "PortOverlayReported",
     "PortPlugFailed",
@@ -125,5 +233,6 @@ __all__ = [
     "Token",
     "VpcCreated",
     "physical_network",
+    "port_name",
     "tag_of",
 ]

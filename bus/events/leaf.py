@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 
 from bus.events.base import Event, Token, Vlan, Vni
+from bus.events.host import Epoch
 
 
 class SpineAdded(Event, tag="spine.added.v1", frozen=True, kw_only=True):
@@ -34,7 +35,7 @@ class LeafVlanEvent(Event, frozen=True, kw_only=True):
     interface: Token
     vlan: Vlan
     vni: Vni
-    epoch: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+    epoch: Epoch
 
 
 class LeafVlanAdded(LeafVlanEvent, tag="leaf.vlan_added.v1", frozen=True, kw_only=True):
@@ -49,3 +50,32 @@ class LeafVlanFailed(LeafVlanEvent, tag="leaf.vlan_failed.v1", frozen=True, kw_o
     """The leaf could not be brought to what was needed."""
 
     reason: str
+
+
+class LeafAuditRequested(Event, tag="leaf.audit_requested.v1", frozen=True, kw_only=True):
+    """Compare what the leaf holds with what CNC's database says. By the clock, or by an operator."""
+
+    leaf: Token
+    az: Token
+
+
+class LeafDifference(msgspec.Struct, frozen=True, tag="leaf"):
+    """A VLAN of an interface that the leaf lacks or maps to another VNI (``missing``), or carries without need."""
+
+    interface: Token
+    vlan: Vlan
+    vni: Vni
+    missing: bool
+
+
+class LeafAudited(Event, tag="leaf.audited.v1", frozen=True, kw_only=True):
+    """Where the leaf differs from what the log said at ``epoch`` or later. What still does is repaired.
+
+    ``error``: it could not be compared.
+    """
+
+    leaf: Token
+    az: Token
+    epoch: Epoch
+    differences: tuple[LeafDifference, ...] = ()
+    error: str = ""

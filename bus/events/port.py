@@ -1,4 +1,4 @@
-"""The port: address, binding and the two planes (Figure 8, Figure 10 steps 2 to 12).
+"""The port: address, binding and the two planes (Figure 8, Figure 10 steps 2 to 12, Figure 11).
 
 Written by nova-compute (C), IPAM, which is also the Neutron server here (I), the OVS agent (A) and CNC (N).
 Every report carries (port, host, generation); one that does not match the current claim changes nothing.
@@ -30,13 +30,13 @@ class PortCreateRequested(PortEvent, tag="port.create_requested.v1", frozen=True
     label: Token | None = None
 
 
-class PortAllocated(PortEvent, tag="port.allocated.v1", frozen=True, kw_only=True):
-    """I: the port is committed, DOWN_DOWN and unbound (steps 3 and 5). Holds all that agents need to wire it.
+class PortClaim(PortEvent, frozen=True, kw_only=True):
+    """A claim of the port by ``host``, with all that agents need to wire it there.
 
-    ``vlan`` is local to the host's leaf pair (``physical_network``), ``vni`` is global.
+    ``vlan`` is local to the host's leaf pair (``physical_network``), ``vni`` is global. All but the host, its leaf
+    pair, the VLAN and the generation is the same in every claim of a port (invariant 5).
     """
 
-    once: ClassVar[bool] = True
     name: str
     instance: InstanceId
     generation: Generation = 1
@@ -51,6 +51,52 @@ class PortAllocated(PortEvent, tag="port.allocated.v1", frozen=True, kw_only=Tru
     physical_network: Token
     vlan: Vlan
     vni: Vni
+
+
+class PortAllocated(PortClaim, tag="port.allocated.v1", frozen=True, kw_only=True):
+    """I: the port is committed, DOWN_DOWN and unbound, claimed by its first host (steps 3 and 5)."""
+
+    once: ClassVar[bool] = True
+
+
+class PortClaimRequested(PortEvent, tag="port.claim_requested.v1", frozen=True, kw_only=True):
+    """C: "get port info {name}": the instance was launched here again (Figure 11, step 4). ``name`` finds the port."""
+
+    name: str
+    instance: InstanceId
+
+
+class PortClaimed(PortClaim, tag="port.claimed.v1", frozen=True, kw_only=True):
+    """I: the port is this host's now, DOWN_DOWN and unbound; the claim of ``from_host`` is over (Figure 11, step 4).
+
+    ``generation`` is one more than that of any claim before: reports of older ones change nothing.
+    """
+
+    from_host: Token
+
+
+class PortClaimRefused(PortEvent, tag="port.claim_refused.v1", frozen=True, kw_only=True):
+    """I: the port does not become this host's; it stays where it is."""
+
+    instance: InstanceId
+    reason: str
+    field: str
+    value: str
+
+
+class PortClaimCleared(PortEvent, tag="port.claim_cleared.v1", frozen=True, kw_only=True):
+    """I: nothing of a claim that was over is left on its host and its leaves; its VLAN there may be free again."""
+
+    generation: Generation
+    physical_network: Token
+    vni: Vni
+
+
+class PortOrphanSeen(PortEvent, tag="port.orphan_seen.v1", frozen=True, kw_only=True):
+    """The clock says: no instance that lives owns this port. At the second ``look``, a grace period later, it goes."""
+
+    generation: Generation
+    look: Literal[1, 2]
 
 
 class PortRefused(PortEvent, tag="port.refused.v1", frozen=True, kw_only=True):
@@ -137,7 +183,7 @@ class PortUnderlayRemoved(PortEvent, tag="port.underlay_removed.v1", frozen=True
 
 
 class PortUnbound(PortEvent, tag="port.unbound.v1", frozen=True, kw_only=True):
-    """I: the port is being deleted and bound nowhere; CNC may withdraw it. Its address is still held."""
+    """I: this claim is over: the port drifted or is being deleted. Host and leaves withdraw it; its address is held."""
 
     generation: Generation
     vlan: Vlan

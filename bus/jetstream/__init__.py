@@ -2,6 +2,6 @@
 
 from bus.jetstream.connection import Connection, connect
 from bus.jetstream.log import JetStreamLog
-from bus.jetstream.stores import JetStreamCheckpoints, JetStreamQuarantine
+from bus.jetstream.stores import JetStreamBeats, JetStreamCheckpoints, JetStreamQuarantine
 
-__all__ = ["Connection", "JetStreamCheckpoints", "JetStreamLog", "JetStreamQuarantine", "connect"]
+__all__ = ["Connection", "JetStreamBeats", "JetStreamCheckpoints", "JetStreamLog", "JetStreamQuarantine", "connect"]

@@ -1,7 +1,7 @@
-"""Checkpoints and the quarantine, each in a stream of its own."""
+"""Checkpoints, beats and the quarantine, each in a stream of its own."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 import msgspec
@@ -10,7 +10,14 @@ from bus.envelope import Rejected
 from bus.errors import LogMismatch, LogUnavailable
 from bus.jetstream.acks import Acks
 from bus.jetstream.connection import Connection
-from bus.jetstream.streams import CHECKPOINT_PREFIX, CHECKPOINTS, QUARANTINE, QUARANTINE_PREFIX
+from bus.jetstream.streams import (
+    BEAT_PREFIX,
+    BEATS,
+    CHECKPOINT_PREFIX,
+    CHECKPOINTS,
+    QUARANTINE,
+    QUARANTINE_PREFIX,
+)
 
 NAME_MAX = 200
 WRONG_LAST_SEQUENCE = (10071, 10164)
@@ -19,6 +26,12 @@ WRONG_LAST_SEQUENCE = (10071, 10164)
 class _Checkpoint(msgspec.Struct):
     name: str
     position: int
+
+
+class _Beat(msgspec.Struct):
+    agent: str
+    hosts: list[str]
+    time_us: int
 
 
 _REJECTED = msgspec.json.Decoder(Rejected)
@@ -36,20 +49,41 @@ class JetStreamCheckpoints:
         self._acks = Acks(connection)
 
     async def load(self, name: str) -> int:
-        found = await self._connection.ask(f"$JS.API.DIRECT.GET.{CHECKPOINTS}", {"last_by_subj": _subject(name)})
+        subject = _subject(CHECKPOINT_PREFIX, name)
+        found = await self._connection.ask(f"$JS.API.DIRECT.GET.{CHECKPOINTS}", {"last_by_subj": subject})
         if (found.headers or {}).get("Status") == "404":
             return 0
         return msgspec.json.decode(found.data, type=_Checkpoint).position
 
     async def save(self, name: str, position: int) -> None:
-        await self._connection.ready()
-        await self._acks.open()
-        async with self._acks.expect(1) as replies:
-            data = msgspec.json.encode(_Checkpoint(name, position))
-            await self._connection.publish(_subject(name), data, replies[0][0])
-            (ack,) = await self._acks.collect(replies)
-        if ack.error is not None:
-            raise LogUnavailable(f"checkpoint {name}: {ack.error.description}")
+        data = msgspec.json.encode(_Checkpoint(name, position))
+        await _put(self._connection, self._acks, _subject(CHECKPOINT_PREFIX, name), data)
+
+
+class JetStreamBeats:
+    """Implements ``bus.log.Beats``: the last message of a subject per agent, forgotten after BEAT_AGE_NS."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._acks = Acks(connection)
+
+    async def beat(self, agent: str, hosts: Iterable[str], time_us: int) -> None:
+        data = msgspec.json.encode(_Beat(agent, list(hosts), time_us))
+        await _put(self._connection, self._acks, _subject(BEAT_PREFIX, agent), data)
+
+    async def heard(self) -> dict[str, int]:
+        info = await self._connection.api(f"STREAM.INFO.{BEATS}", {"subjects_filter": f"{BEAT_PREFIX}.>"})
+        if "error" in info:
+            raise LogMismatch(f"stream {BEATS}: {info['error']['description']}")
+        heard: dict[str, int] = {}
+        for subject in info["state"].get("subjects") or ():
+            found = await self._connection.ask(f"$JS.API.DIRECT.GET.{BEATS}", {"last_by_subj": subject})
+            if not found.data:  # forgotten meanwhile
+                continue
+            beat = msgspec.json.decode(found.data, type=_Beat)
+            for host in beat.hosts:
+                heard[host] = max(beat.time_us, heard.get(host, 0))
+        return heard
 
 
 class JetStreamQuarantine:
@@ -89,8 +123,19 @@ class JetStreamQuarantine:
         return sorted(kept, key=lambda one: one.position)
 
 
-def _subject(name: str) -> str:
+async def _put(connection: Connection, acks: Acks, subject: str, data: bytes) -> None:
+    """Publish one message and wait until it is stored. Raises LogUnavailable."""
+    await connection.ready()
+    await acks.open()
+    async with acks.expect(1) as replies:
+        await connection.publish(subject, data, replies[0][0])
+        (ack,) = await acks.collect(replies)
+    if ack.error is not None:
+        raise LogUnavailable(f"{subject}: {ack.error.description}")
+
+
+def _subject(prefix: str, name: str) -> str:
     token = quote(name, safe="").replace(".", "%2E")
     if len(token) > NAME_MAX:  # many hosts in one name
         token = hashlib.sha256(name.encode()).hexdigest()
-    return f"{CHECKPOINT_PREFIX}.{token}"
+    return f"{prefix}.{token}"

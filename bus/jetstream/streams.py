@@ -11,6 +11,10 @@ QUARANTINE = "DRIFTLINE_QUARANTINE"
 CHECKPOINTS = "DRIFTLINE_CHECKPOINTS"
 QUARANTINE_PREFIX = "quarantine"
 CHECKPOINT_PREFIX = "checkpoint"
+BEATS = "DRIFTLINE_BEATS"
+BEAT_PREFIX = "beat"
+#: A host that was not heard for so long is silent, whatever it said then, nanoseconds.
+BEAT_AGE_NS = 600 * 10**9
 #: Within this time a message id is recognised by the server, nanoseconds.
 DUPLICATE_WINDOW_NS = 120 * 10**9
 
@@ -39,6 +43,13 @@ STREAMS: tuple[dict[str, object], ...] = (
     {"name": LOG, "subjects": [ALL], "allow_atomic": True, **_APPEND_ONLY},
     {"name": QUARANTINE, "subjects": [f"{QUARANTINE_PREFIX}.>"], **_APPEND_ONLY},
     {"name": CHECKPOINTS, "subjects": [f"{CHECKPOINT_PREFIX}.>"], "max_msgs_per_subject": 1, **_EVERY},
+    {
+        **_EVERY,
+        "name": BEATS,
+        "subjects": [f"{BEAT_PREFIX}.>"],
+        "max_msgs_per_subject": 1,
+        "max_age": BEAT_AGE_NS,
+    },
 )
 
 

@@ -5,7 +5,7 @@ import sys
 import click
 
 from bus.errors import BusError
-from driftline.cli import demo, load, ports, requests, run, schema, tail, verify
+from driftline.cli import demo, hosts, load, ports, reconcile, requests, run, schema, simulate, tail, verify
 from driftline.errors import NotDone, UsageError
 from driftline.trace import TraceError
 from driftline.world import WorldError
@@ -29,6 +29,10 @@ for command in (
     run.world,
     requests.spawn,
     requests.delete,
+    requests.drift,
+    hosts.host,
+    hosts.hosts,
+    reconcile.reconcile,
     ports.ports,
     ports.port_states,
     ports.timeline,
@@ -37,6 +41,7 @@ for command in (
     tail.tail,
     tail.quarantine,
     load.load,
+    simulate.simulate,
     verify.verify,
     schema.schema,
 ):

@@ -1,4 +1,6 @@
-"""Commands that show state: ports, port-states (Figure 8), timeline (Figure 10), networks, reach."""
+"""Commands that show state: ports, port-states (Figure 8), timeline (Figures 10 and 11), networks, reach."""
+
+from typing import Any, cast
 
 import click
 from rich.bar import Bar
@@ -7,10 +9,11 @@ from rich.table import Table
 from driftline.channel import BusChannel
 from driftline.cli.common import people, print_json, print_table, printable, run, server_options
 from driftline.errors import NotDone, UsageError
-from driftline.figures import sequence, timed_steps
+from driftline.figures import TimedStep, drift_sequence, sequence, timed_drift_steps, timed_steps
 from driftline.plane import working_plane
 from driftline.stack import Options, open_stack
 from driftline.state import current_projections, find_instance, rows, wait_projected
+from projections.drifts import DriftRow
 from projections.port_states import PAIRS
 from projections.spawns import SpawnRow
 from workers.devices.simulated.remote import RemoteDevices
@@ -89,7 +92,7 @@ def figure_8(counts: dict[str, int]) -> Table:
 @click.argument("instance")
 @server_options()
 def timeline(options: Options, instance: str, as_json: bool) -> None:
-    """Draw the thirteen steps of Figure 10 for INSTANCE (name or id) with their real times."""
+    """Draw Figure 10 for INSTANCE (name or id), and Figure 11 for each of its drifts, with their real times."""
     run(_timeline(options, instance, as_json=as_json))
 
 
@@ -97,21 +100,41 @@ async def _timeline(options: Options, instance: str, *, as_json: bool) -> None:
     async with open_stack(options) as stack, current_projections(stack):
         row = await find_instance(stack.database, instance)
         (spawned,) = await rows(stack.database, "spawns", {"instance": row.instance})
+        drifts = cast(list[DriftRow], await rows(stack.database, "drifts", {"instance": row.instance}))
     assert isinstance(spawned, SpawnRow)
+    drifts.sort(key=lambda drift: (drift.step_01_us, drift.ended_us))
     if as_json:
-        steps = [{"step": t.step.number, "text": t.step.text, "at_ms": t.at_ms} for t in timed_steps(spawned)]
-        print_json({"spawn": spawned, "steps": steps})
-    else:
-        show_timeline(spawned)
+        of_drifts = [{"drift": drift, "steps": _documents(timed_drift_steps(drift))} for drift in drifts]
+        print_json({"spawn": spawned, "steps": _documents(timed_steps(spawned)), "drifts": of_drifts})
+        return
+    show_timeline(spawned)
+    for drift in drifts:
+        show_drift(drift)
+
+
+def _documents(steps: list[TimedStep]) -> list[dict[str, Any]]:
+    return [
+        {"step": t.step.label if t.step.part else t.step.number, "text": t.step.text, "at_ms": t.at_ms} for t in steps
+    ]
 
 
 def show_timeline(row: SpawnRow) -> None:
     """Print the sequence of one spawn."""
+    _show_figure("Figure 10", f"{row.name} ({row.instance}) on {row.host or 'no host'}", row, sequence(row))
+
+
+def show_drift(row: DriftRow) -> None:
+    """Print the sequence of one drift."""
+    name = f"{row.name} ({row.instance})" if row.name else row.instance
+    moved = f"{name} from A = {row.from_host or 'its host'} to B = {row.host or 'no host'}"
+    why = f" ({row.cause})" if row.cause else ""
+    _show_figure("Figure 11", f"{moved}{why}", row, drift_sequence(row))
+
+
+def _show_figure(figure: str, what: str, row: SpawnRow | DriftRow, lines: list[str]) -> None:
     ended = f"{row.outcome}: {row.reason}" if row.reason else row.outcome or "under way"
-    people().print(
-        "\n[bold]Figure 10[/] for", printable(f"{row.name} ({row.instance}) on {row.host or 'no host'}: {ended}")
-    )
-    for line in sequence(row):
+    people().print(f"\n[bold]{figure}[/] for", printable(f"{what}: {ended}"))
+    for line in lines:
         people().print(line, markup=False, no_wrap=True, overflow="ignore", crop=False)
 
 

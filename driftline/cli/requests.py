@@ -1,22 +1,23 @@
-"""``driftline spawn`` and ``delete``: publish one request and wait for its outcome."""
+"""``driftline spawn``, ``delete`` and ``drift``: publish one request and wait for its outcome."""
 
 import uuid
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import click
 import msgspec
 
-from bus.events import InstanceDeleteRequested, SpawnRequested
+from bus.events import Event, InstanceDeleteRequested, InstanceDriftRequested, SpawnRequested
 from driftline.cli.common import people, print_json, run, server_options
 from driftline.client import Client
 from driftline.errors import NotDone, UsageError
 from driftline.outcomes import Outcome
-from driftline.plane import working_plane
+from driftline.plane import Plane, working_plane
 from driftline.stack import Options, Stack, open_stack
 from driftline.state import find_instance, wait_projected
 
-E = TypeVar("E", SpawnRequested, InstanceDeleteRequested)
+E = TypeVar("E", bound=Event)
+Request: TypeAlias = SpawnRequested | InstanceDeleteRequested | InstanceDriftRequested
 POSITIVE = click.FloatRange(min=0, min_open=True)
 
 
@@ -52,8 +53,8 @@ def spawn(
         "host": host,
         "kind": kind,
     }
-    event = _parse(SpawnRequested, document)
-    run(_request(options, event, timeout_s, as_json=as_json))
+    event = parse(SpawnRequested, document)
+    run(_spawn(options, event, timeout_s, as_json=as_json))
 
 
 @click.command()
@@ -65,7 +66,22 @@ def delete(options: Options, instance: str, timeout_s: float, as_json: bool) -> 
     run(_delete(options, instance, timeout_s, as_json=as_json))
 
 
-def _parse(event_type: type[E], document: Mapping[str, object]) -> E:
+@click.command()
+@click.argument("instance")
+@click.option("--host", help="Launch it again on this host. [default: where there is most room in its zone]")
+@click.option("--reason", default="", help="Why, for those who read the log.")
+@click.option("--timeout", "timeout_s", type=POSITIVE, default=30.0, show_default=True, help="Seconds to wait.")
+@server_options()
+def drift(options: Options, instance: str, host: str | None, reason: str, timeout_s: float, as_json: bool) -> None:
+    """Launch INSTANCE (its name or its id) again on another host, with the same port, IP and MAC (Figure 11).
+
+    Wait until it has drifted, or the drift was refused or failed.
+    """
+    parse(InstanceDriftRequested, {"instance": "any", "host": host, "reason": reason})  # before anything is started
+    run(_drift(options, instance, host, reason, timeout_s, as_json=as_json))
+
+
+def parse(event_type: type[E], document: Mapping[str, object]) -> E:
     """The event with these fields. Raises UsageError naming the field and the value that does not fit."""
     try:
         return msgspec.convert(document, event_type)
@@ -78,20 +94,26 @@ async def _delete(options: Options, instance: str, timeout_s: float, *, as_json:
     async with open_stack(options) as stack, working_plane(stack) as plane:
         await wait_projected(stack, plane, await stack.log.last_position())
         row = await find_instance(stack.database, instance)
-        event = _parse(InstanceDeleteRequested, {"instance": row.instance})
-        await _publish(stack, event, instance, timeout_s, as_json=as_json)
+        event = parse(InstanceDeleteRequested, {"instance": row.instance})
+        await _publish(stack, plane, event, instance, timeout_s, as_json=as_json)
 
 
-async def _request(options: Options, event: SpawnRequested, timeout_s: float, *, as_json: bool) -> None:
+async def _drift(
+    options: Options, instance: str, host: str | None, reason: str, timeout_s: float, *, as_json: bool
+) -> None:
     async with open_stack(options) as stack, working_plane(stack) as plane:
-        outcome = await _publish(stack, event, event.name, timeout_s, as_json=as_json)
-        if plane.projector is not None:  # it ends with this command, and is to have seen the end of this story
-            await plane.projector.wait_for(outcome.position)
+        await wait_projected(stack, plane, await stack.log.last_position())
+        row = await find_instance(stack.database, instance)
+        event = parse(InstanceDriftRequested, {"instance": row.instance, "host": host, "reason": reason})
+        await _publish(stack, plane, event, instance, timeout_s, as_json=as_json)
 
 
-async def _publish(
-    stack: Stack, event: SpawnRequested | InstanceDeleteRequested, name: str, timeout_s: float, *, as_json: bool
-) -> Outcome:
+async def _spawn(options: Options, event: SpawnRequested, timeout_s: float, *, as_json: bool) -> None:
+    async with open_stack(options) as stack, working_plane(stack) as plane:
+        await _publish(stack, plane, event, event.name, timeout_s, as_json=as_json)
+
+
+async def _publish(stack: Stack, plane: Plane, event: Request, name: str, timeout_s: float, *, as_json: bool) -> None:
     client = Client(stack.log, actor="cli")
     published = await client.publish(event)
     try:
@@ -103,8 +125,13 @@ async def _publish(
         ) from error
     if as_json:
         print_json(outcome)
-    if outcome.kind not in ("active", "deleted"):
+    if not outcome.done:
         raise NotDone(f"{name} {outcome}")
     if not as_json:
-        people().print(f"[green]{name}[/] ({outcome.instance}) is {outcome.kind}")
-    return outcome
+        people().print(f"[green]{name}[/] ({outcome.instance}) {_in_words(outcome)}")
+    if plane.projector is not None:  # it ends with this command, and is to have seen the end of this story
+        await plane.projector.wait_for(outcome.position)
+
+
+def _in_words(outcome: Outcome) -> str:
+    return f"has drifted to {outcome.host}" if outcome.kind == "drifted" else f"is {outcome.kind}"

@@ -25,7 +25,7 @@ from bus.embedded import EmbeddedServer, embedded_nats, embedded_postgres_server
 from bus.jetstream import JetStreamLog, connect
 
 DRIFTLINE = Path(sysconfig.get_path("scripts")) / "driftline"
-ROLES = ("fabric", "nova", "compute", "ovs-agent", "cnc", "ipam", "projector")
+ROLES = ("fabric", "nova", "compute", "ovs-agent", "cnc", "ipam", "liveness", "projector")
 WAIT_S = 60.0
 POLL_S = 0.05
 #: How many commands are run at once: as many as keep two cores busy.

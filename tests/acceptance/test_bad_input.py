@@ -120,7 +120,7 @@ async def test_a_full_subnet_refuses_and_is_free_again_after_a_delete(here: Here
     said = await here.complaints(
         {
             "network": ["spawn", "one-more", "--network", "tiny"],
-            "label": ["spawn", "one-more", "--label", "few"],
+            "label": ["spawn", "another", "--label", "few"],
         }
     )
     assert "network: tiny" in said["network"]

@@ -237,13 +237,17 @@ async def running(log: Log, checkpoints: Checkpoints, world: Sequence[AnyEvent])
         await asyncio.gather(task, return_exceptions=True)
 
 
+#: Columns that hold positions of the log.
+_POSITIONS = ("epoch", "claimed_at", "cookie", "position")
+
+
 def rows(views: Views) -> Rows:
     """All rows without times and positions; of the port states over time only the last."""
     kept: Rows = {}
     for table in views.tables():
         found = [msgspec.to_builtins(row) for _, row in sorted(views.rows(table.name).items())]
         kept[table.name] = [
-            {name: value for name, value in row.items() if not name.endswith("_us") and name != "epoch"}
+            {name: value for name, value in row.items() if not name.endswith("_us") and name not in _POSITIONS}
             for row in (found[-1:] if table.name == "port_states" else found)
         ]
     return kept

@@ -21,6 +21,10 @@ def _values(kind: msgspec.inspect.Type) -> SearchStrategy[object]:
             return st.lists(_values(item), max_size=3).map(tuple)
         case msgspec.inspect.StrType(pattern=pattern):
             return _texts(pattern)
+        case msgspec.inspect.DictType(key_type=key, value_type=value):
+            return st.dictionaries(_values(key), _values(value), max_size=3)
+        case msgspec.inspect.StructType(cls=cls, fields=fields):
+            return st.builds(cls, **{field.name: _values(field.type) for field in fields})
     return _scalars(kind)
 
 
@@ -30,6 +34,8 @@ def _scalars(kind: msgspec.inspect.Type) -> SearchStrategy[object]:
             return st.integers(-(2**53) if low is None else low, 2**53 if high is None else high)
         case msgspec.inspect.LiteralType(values=values):
             return st.sampled_from(values)
+        case msgspec.inspect.BoolType():
+            return st.booleans()
         case msgspec.inspect.NoneType():
             return st.none()
     raise NotImplementedError(f"a strategy for {kind}")

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from bus.envelope import Envelope, decode, encode
 from bus.errors import MalformedEvent, UnknownEventType
 from bus.events import EVENT_TYPES, Event, PortBound, RegionAdded, SpawnRequested, SubnetCreated, tag_of
-from bus.subjects import ROLES, matches, publish_permissions, publisher_of, subject_of
+from bus.subjects import ROLES, matches, publish_permissions, publishers_of, subject_of
 from driftline.schema import json_schema, subject_template
 
 SCHEMA = json_schema()
@@ -26,7 +26,7 @@ TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
 PARSED = {"cidr": st.just("10.1.0.0/16"), "gateway": st.just("10.1.0.1")}
 
 
-def values(of: msgspec.inspect.Type) -> st.SearchStrategy[Any]:  # noqa: PLR0911  # one for each kind of type
+def values(of: msgspec.inspect.Type) -> st.SearchStrategy[Any]:  # noqa: C901, PLR0911  # one for each kind of type
     """Values of a field's type, made from the type alone."""
     match of:
         case msgspec.inspect.Metadata(type=inner):
@@ -45,6 +45,12 @@ def values(of: msgspec.inspect.Type) -> st.SearchStrategy[Any]:  # noqa: PLR0911
             return st.one_of([values(one) for one in types])
         case msgspec.inspect.VarTupleType(item_type=item):
             return st.lists(values(item), max_size=3).map(tuple)
+        case msgspec.inspect.BoolType():
+            return st.booleans()
+        case msgspec.inspect.DictType(key_type=key, value_type=value):
+            return st.dictionaries(values(key), values(value), max_size=3)
+        case msgspec.inspect.StructType(cls=cls, fields=fields):
+            return st.builds(cls, **{field.name: values(field.type) for field in fields})
         case _:
             raise NotImplementedError(of)
 
@@ -145,10 +151,11 @@ def test_every_event_says_where_it_goes_and_who_sends_it() -> None:
     for event_type in EVENT_TYPES:
         definition = SCHEMA["$defs"][event_type.__name__]
         assert definition["properties"]["type"] == {"enum": [tag_of(event_type)]}
-        assert definition["x-published-by"] == publisher_of(event_type)
+        assert definition["x-published-by"] == publishers_of(event_type)
         assert definition["x-once"] is event_type.once
         assert not re.search(r"^[ \t]", definition["description"], re.MULTILINE)
-    assert set(SCHEMA["$defs"]) == {"Envelope", *(event_type.__name__ for event_type in EVENT_TYPES)}
+    parts = {"Envelope", "HostDifference", "LeafDifference"}
+    assert set(SCHEMA["$defs"]) == parts | {event_type.__name__ for event_type in EVENT_TYPES}
 
 
 def test_subject_templates_are_readable() -> None:
@@ -164,7 +171,7 @@ def test_a_subject_template_filled_in_is_the_subject_and_its_publisher_may_use_i
     subject = definition["x-subject"].format(**fields)
     assert subject == subject_of(event)
     allowed = {role for role in ROLES if any(matches(one, subject) for one in SCHEMA["x-permissions"][role])}
-    assert allowed == {definition["x-published-by"]}
+    assert allowed == set(definition["x-published-by"])
 
 
 def test_permissions_are_those_of_every_role() -> None:
@@ -191,7 +198,7 @@ def test_the_document_names_subjects_and_roles_as_they_are() -> None:
     for tag, subject in re.findall(r"^\| `(\S+\.v1)` \| `(dl\.\S+)` \|", text, re.MULTILINE):
         definition = next(d for d in SCHEMA["$defs"].values() if d["properties"].get("type") == {"enum": [tag]})
         assert definition["x-subject"] == subject
-        assert definition["x-published-by"] == "publisher"
+        assert definition["x-published-by"] == ["publisher"]
     tags = {tag_of(event_type) for event_type in EVENT_TYPES}
     assert set(re.findall(r"`([a-z_.]+\.v1)`", text)) <= tags
     assert all(f"`{role}`" in text for role in ROLES)

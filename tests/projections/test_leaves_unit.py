@@ -121,9 +121,9 @@ def test_ports_wait_until_they_are_reported_and_again_when_they_leave() -> None:
     assert [port.port for port in fold.waiting("leaf1", "eth1", 100)] == ["p1", "p2"]
     fold.evolve(record(PortOverlayRemoved(**claim()), 8))
     assert [port.port for port in fold.waiting("leaf1", "eth1", 100)] == ["p2"]
-    assert set(fold.ports) == {"p2"}
+    assert set(fold.claims) == {("p2", 1)}
 
 
 def test_registration_is_noted() -> None:
     fold = given(Leaves(), HOST, allocated(), PortRegistered(port="p1", az="az1", host="h1"))
-    assert fold.ports["p1"].registered
+    assert fold.claims["p1", 1].registered

@@ -12,7 +12,8 @@ from bus.events import (
     Status,
 )
 from projections.fold import NOTHING
-from projections.ports import PortRow, Ports
+from projections.port_rows import PortRow
+from projections.ports import Ports
 from tests.projections.events import allocated, bound, claim, deleted, overlay, unbound, underlay
 from tests.projections.given import given, record
 

@@ -10,7 +10,7 @@ from bus.events import NetworkCreated, PortPlugFailed
 from bus.memory import MemoryLog, MemoryQuarantine
 from projections.errors import CheckpointMoved, CommitsLost, DatabaseUnavailable, NotProjected
 from projections.fold import Row
-from projections.ports import PortRow
+from projections.port_rows import PortRow
 from projections.postgres import Database, Writer, connect, fetch_table, place_of, snapshot, stream_tuples
 from projections.runner import Projector
 from projections.sql import storable

@@ -47,6 +47,9 @@ def test_the_rows_of_a_small_life() -> None:
     views = viewed(LIVES.records())
     assert {name: len(rows) for name, rows in tuples(views).items()} == {
         "availability_zones": 2,
+        "drifts": 0,
+        "host_states": 0,
+        "stale_claims": 0,
         "switches": 5,
         "hosts": 3,
         "vpcs": 1,

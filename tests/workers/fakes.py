@@ -2,15 +2,18 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+
+import msgspec
 
 from bus.envelope import Envelope
 from bus.errors import LogUnavailable
+from bus.events import HostAdded
 from bus.log import Appended
 from bus.memory import MemoryLog
-from tests.workers.device_model import DeviceModel
-from workers.devices.protocol import DevicesUnavailable
-from workers.effects import AnyEffect
+from workers.devices.protocol import DevicesUnavailable, Outcome
+from workers.devices.simulated.fabric import Fabric
+from workers.effects import AnyEffect, DeviceEffect, PlugVnic
 
 #: What a device answers to an effect that it is asked for the n-th time: an error, "" for done, None for no answer.
 Answer = Callable[[AnyEffect, int], str | None]
@@ -21,12 +24,18 @@ def done(effect: AnyEffect, tries: int) -> str | None:
     return ""
 
 
+def anywhere(effect: AnyEffect) -> AnyEffect:
+    """The effect, wherever in the log the claim is that it is for."""
+    return msgspec.structs.replace(effect, claimed_at=0) if isinstance(effect, PlugVnic) else effect
+
+
 class FakeDevices:
     """Implements ``Devices``. ``asked`` counts each effect; an effect on a slot in ``held`` waits for its release."""
 
     def __init__(self, answer: Answer = done) -> None:
-        self.model = DeviceModel()
+        self.fabric = Fabric()
         self.asked: Counter[AnyEffect] = Counter()
+        self.down: set[str] = set()
         self.applied: list[AnyEffect] = []
         self.held: dict[tuple[str, ...], asyncio.Event] = {}
         self.started = asyncio.Condition()
@@ -35,7 +44,14 @@ class FakeDevices:
         self.done_before_unavailable = 0
         self._answer = answer
 
-    async def apply(self, effects: Sequence[AnyEffect]) -> AsyncIterator[Sequence[tuple[int, str]]]:
+    def cable(self, hosts: Iterable[HostAdded]) -> None:
+        """Put up these hosts and the leaves that they hang on."""
+        for host in hosts:
+            for leaf in (host.leaf_a, host.leaf_b):
+                self.fabric.add_leaf(leaf, vtep="10.255.0.1")
+            self.fabric.add_host(host.host, host.leaf_a, host.leaf_b, host.interface)
+
+    async def apply(self, effects: Sequence[AnyEffect]) -> AsyncIterator[Sequence[Outcome]]:
         fails = self.unavailable_times > 0
         self.unavailable_times -= fails
         for index, effect in enumerate(effects):
@@ -43,7 +59,10 @@ class FakeDevices:
                 raise DevicesUnavailable
             outcome = await self._try(effect)
             if outcome is not None:
-                yield [(index, outcome)]
+                yield [Outcome(index, outcome)]
+
+    async def alive(self, hosts: Sequence[str]) -> set[str]:
+        return set(hosts) - self.down
 
     async def until_asked(self, effect: AnyEffect) -> None:
         """Wait until ``effect`` is under way."""
@@ -51,13 +70,16 @@ class FakeDevices:
             await self.started.wait_for(lambda: self.asked[effect] > 0)
 
     async def _try(self, effect: AnyEffect) -> str | None:
+        if isinstance(effect, DeviceEffect):  # what wakes and clocks ask for
+            return ""
+        effect = anywhere(effect)
         self.asked[effect] += 1
         async with self.started:
             self.started.notify_all()
         await asyncio.sleep(0)  # a cancellation may hit before or after the device has taken it
         outcome = self._answer(effect, self.asked[effect])
         if not outcome:
-            error = self.model.apply(effect)
+            error = self.fabric.apply(effect)
             self.applied.append(effect)
             outcome = None if outcome is None else error
         if effect.slot in self.held:

@@ -9,6 +9,7 @@ events to append, then the effects to perform. A history is what the log says, s
 from types import ModuleType
 from typing import Any, NamedTuple, TypedDict, TypeVar
 
+import msgspec
 import pytest
 
 from bus.envelope import Envelope, Recorded, decode, encode, recorded
@@ -16,9 +17,13 @@ from bus.events import (
     AzAdded,
     Event,
     HostAdded,
+    HostDown,
     InstanceActive,
     InstanceDeleted,
     InstanceDeleteRequested,
+    InstanceDriftFailed,
+    InstanceDriftRequested,
+    InstanceDriftScheduled,
     InstanceFailed,
     InstanceScheduled,
     InstanceTerminating,
@@ -27,11 +32,17 @@ from bus.events import (
     LeafVlanRemoved,
     NetworkCreated,
     PortAllocated,
+    PortBindRequested,
     PortBound,
+    PortClaimed,
+    PortClaimRequested,
     PortCreateRequested,
     PortDeleted,
+    PortOverlayReported,
+    PortPlugged,
     PortRefused,
     PortUnbound,
+    PortUnderlayReported,
     RegionAdded,
     SpawnRequested,
     SubnetCreated,
@@ -39,6 +50,7 @@ from bus.events import (
     VpcCreated,
 )
 from bus.events.port import PortEvent
+from tests.workers.fakes import anywhere
 from workers.effects import AnyEffect, LeafVlan
 from workers.machine import Machine, Output
 
@@ -68,6 +80,7 @@ class By(NamedTuple):
     correlation: str
     event: Event
     id: str = ""
+    cause: str = ""
 
 
 class Claim(TypedDict):
@@ -116,9 +129,9 @@ class Playbook:
         return self
 
     def then(self, *expected: Event | AnyEffect) -> "Playbook":
-        """Exactly these events to append, then exactly these effects to perform."""
+        """Exactly these events to append, then exactly these effects to perform, wherever a claim is in the log."""
         events = [envelope.event for envelope in self.output.envelopes] if self.output else []
-        effects = [planned.effect for planned in self.output.effects] if self.output else []
+        effects = [anywhere(planned.effect) for planned in self.output.effects] if self.output else []
         assert [*events, *effects] == list(expected)
         return self
 
@@ -135,7 +148,7 @@ class Playbook:
     def _next(self, one: Event | By) -> Recorded:
         by = one if isinstance(one, By) else By("story", one)
         name = by.id or f"e{self.machine.position + 1}"
-        envelope = Envelope(id=name, event=by.event, correlation=by.correlation)  # type: ignore[arg-type]
+        envelope = Envelope(id=name, event=by.event, correlation=by.correlation, cause=by.cause)  # type: ignore[arg-type]
         return self._from_wire(envelope)
 
     def _from_wire(self, envelope: Envelope) -> Recorded:
@@ -280,3 +293,65 @@ L1, L2 = Leaf("l1"), Leaf("l2")
 def case(name: str, *values: Any) -> Any:
     """One row of a parametrised test, with a name that can be read."""
     return pytest.param(*values, id=name)
+
+
+def drift(instance: str = "i1", host: str | None = "h2") -> InstanceDriftRequested:
+    return InstanceDriftRequested(instance=instance, host=host)
+
+
+def drift_scheduled(
+    instance: str = "i1", host: str = "h2", from_host: str = "h1", generation: int = 1
+) -> InstanceDriftScheduled:
+    return InstanceDriftScheduled(
+        instance=instance,
+        name=f"{instance}-name",
+        az=AZ,
+        host=host,
+        from_host=from_host,
+        generation=generation,
+        port_name=f"{instance}-name",
+    )
+
+
+def drift_failed(instance: str = "i1", host: str = "h1", reason: str = "") -> InstanceDriftFailed:
+    return InstanceDriftFailed(instance=instance, az=AZ, host=host, reason=reason)
+
+
+def claim_port(instance: str = "i1", host: str = "h2") -> PortClaimRequested:
+    at = {"port": f"{instance}-0", "az": AZ, "host": host}
+    return PortClaimRequested(**at, name=f"{instance}-name", instance=instance)
+
+
+def claimed(
+    instance: str = "i1", host: str = "h2", from_host: str = "h1", generation: int = 2, vlan: int = 1, ip: str = ""
+) -> PortClaimed:
+    """The port of ``allocated``, claimed anew."""
+    port = msgspec.structs.asdict(allocated(instance, host, ip=ip, vlan=vlan))
+    return PortClaimed(**{**port, "generation": generation, "from_host": from_host})
+
+
+def host_down(host: str = "h1", *, evacuate: bool = False) -> HostDown:
+    return HostDown(host=host, az=AZ, reason="no power", evacuate=evacuate, held=evacuate)
+
+
+def usable(instance: str = "i1", host: str = "h1", generation: int = 1) -> tuple[Event, ...]:
+    """All that makes a port usable: plugged, bound, both planes reported."""
+    return (
+        say(PortPlugged, instance, host, generation, received_us=1),
+        say(PortBindRequested, instance, host, generation),
+        bound(instance, host, generation),
+        say(PortUnderlayReported, instance, host, generation, status="ACTIVE", detected_us=1),
+        say(PortOverlayReported, instance, host, generation, status="ACTIVE"),
+    )
+
+
+def living(instance: str = "i1", host: str = "h1") -> tuple[Event | By, ...]:
+    """An instance that was spawned and works."""
+    return (
+        By(f"q-{instance}", spawn(instance)),
+        By(f"q-{instance}", scheduled(instance, host)),
+        create_port(instance, host),
+        allocated(instance, host),
+        *usable(instance, host),
+        By(f"q-{instance}", active(instance, host)),
+    )

@@ -1,11 +1,10 @@
 """A site for tests of the asyncio runner: a log, checkpoints and devices that outlive the runners started on them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from types import SimpleNamespace
 
-from bus.envelope import Envelope, Recorded
+from bus.envelope import Envelope, Recorded, now_us
 from bus.events import (
     AzAdded,
     Event,
@@ -19,8 +18,9 @@ from bus.events import (
     VpcCreated,
 )
 from bus.memory import MemoryCheckpoints, MemoryLog
+from driftline.invariants import Auditor
+from projections.instances import InstanceRow, Instances
 from tests.workers.fakes import FakeDevices
-from tests.workers.invariants import Auditor
 from workers import cnc, compute, ipam, nova, ovs_agent
 from workers.runner import Role, Runner
 
@@ -83,9 +83,11 @@ class Site:
         self.log = log or MemoryLog()
         self.checkpoints = WatchedCheckpoints()
         self.devices = devices or FakeDevices()
+        self.devices.cable(event for event in world() if isinstance(event, HostAdded))
+        self.clock: Callable[[], int] = now_us
 
     def runner(self, roles: Sequence[Role] = ROLES) -> Runner:
-        return Runner(self.log, self.checkpoints, self.devices, roles)
+        return Runner(self.log, self.checkpoints, self.devices, roles, clock=self.clock)
 
     async def ask(self, events: Iterable[Event]) -> None:
         """Append requests, each its own story."""
@@ -111,12 +113,22 @@ class Site:
 
     async def audit(self) -> Auditor:
         """Read the whole log, checking what must hold at its end."""
-        audited = SimpleNamespace(
-            log=SimpleNamespace(records=await self.records()), devices=self.devices.model, nodes=()
-        )
-        auditor = Auditor(audited)
-        auditor.once_quiet()
+        auditor = Auditor()
+        auditor.take(await self.records())
+        auditor.always(self.devices.fabric)
+        auditor.once_quiet(self.devices.fabric)
         return auditor
+
+    async def audit_deleted(self) -> None:
+        """As ``audit``, after everything was deleted."""
+        (await self.audit()).once_deleted(self.devices.fabric)
+
+    async def instances(self) -> list[InstanceRow]:
+        """The instances, as the log says."""
+        fold = Instances()
+        for r in await self.records():
+            fold.evolve(r)
+        return list(fold.tables["instances"].values())
 
     async def count(self, kind: type[Event]) -> int:
         """How many events of this type the log holds."""

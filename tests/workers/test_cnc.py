@@ -143,7 +143,7 @@ def test_a_leaf_that_failed_is_cleaned_up() -> None:
 
 def test_a_port_that_comes_after_a_failure_has_it_tried_again() -> None:
     play = two_ports(bound("i1"), L1.failed(E), L2.added(E), error("i1", L1)).when(bound("i2")).then(L1.wish(E))
-    play.when(L1.added(E)).then(active("i2"))
+    play.when(L1.added(E)).then(active("i1"), active("i2"))
 
 
 def test_a_late_failure_does_not_undo_an_acknowledgement() -> None:

@@ -1,20 +1,29 @@
 """The asyncio runner over a log in memory: restarts, replicas, a log and devices that go away. Nothing here sleeps."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
+import msgspec
 import pytest
 import stamina
 
-from bus.envelope import Envelope
+from bus.envelope import Envelope, now_us
 from bus.errors import Conflict, LogMismatch, LogUnavailable
 from bus.events import (
     Event,
+    HostDown,
+    HostFenced,
+    HostResynced,
+    HostReturned,
+    HostSuspected,
+    HostUp,
     InstanceActive,
     InstanceDeleted,
     InstanceFailed,
+    InstanceRecovered,
     InstanceScheduled,
     LeafVlanFailed,
     PortAllocated,
@@ -26,9 +35,8 @@ from bus.log import Appended
 from bus.memory import MemoryCheckpoints, MemoryLog
 from projections.instances import InstanceRow
 from tests.workers.fakes import FakeDevices, FlakyLog
-from tests.workers.invariants import Auditor
 from tests.workers.site import AZ, HOSTS, PATIENCE_S, ROLES, Site, WatchedCheckpoints, delete, running, spawn, world
-from workers import cnc, compute, ipam, nova, ovs_agent
+from workers import cnc, compute, ipam, liveness, nova, ovs_agent
 from workers import runner as runner_module
 from workers.effects import AnyEffect, LeafVlan, PlugVnic, UnplugVnic
 from workers.performer import ATTEMPTS
@@ -61,7 +69,7 @@ async def spawn_and_delete(site: Site, count: int, *runners: Runner) -> None:
     async with running(site.runner()):
         await site.ask(delete(n) for n in range(count))
         await site.until(InstanceDeleted, count)
-    (await site.audit()).once_deleted()
+    await site.audit_deleted()
 
 
 async def test_many_instances_come_and_go(site: Site) -> None:
@@ -89,10 +97,10 @@ async def test_restarts_at_any_point_change_nothing(site: Site, seed: int) -> No
     async with running(undisturbed.runner()):
         await undisturbed.until(InstanceActive, 60)
     await restart_until(site, InstanceActive, 60, chance)
-    assert whereabouts(await site.audit()) == whereabouts(await undisturbed.audit())
+    assert whereabouts(await site.instances()) == whereabouts(await undisturbed.instances())
     await site.ask(delete(n) for n in range(60))
     await restart_until(site, InstanceDeleted, 60, chance)
-    (await site.audit()).once_deleted()
+    await site.audit_deleted()
 
 
 async def restart_until(site: Site, kind: type[Event], count: int, chance: random.Random) -> None:
@@ -115,8 +123,7 @@ async def until_position(site: Site, target: int, kind: type[Event], count: int)
             return
 
 
-def whereabouts(auditor: Auditor) -> list[tuple[str, str, str]]:
-    rows: Iterable[InstanceRow] = auditor.instances.tables["instances"].values()
+def whereabouts(rows: Iterable[InstanceRow]) -> list[tuple[str, str, str]]:
     return sorted((row.instance, row.state, row.host) for row in rows)
 
 
@@ -129,8 +136,9 @@ async def test_a_restart_without_checkpoints_repeats_nothing(site: Site) -> None
     async with running(site.runner()):
         await site.ask([spawn(20)])
         await site.until(InstanceActive, 21)
-    again = [r for r in (await site.records())[before:] if r.correlation != f"q{before + 1}"]
-    assert again == []
+    records = await site.records()
+    stories = {r.correlation for r in records[:before]}
+    assert [r for r in records[before:] if r.correlation in stories] == []
 
 
 async def test_checkpoints_are_saved_as_work_is_done(site: Site) -> None:
@@ -195,9 +203,11 @@ async def test_a_log_that_is_away_at_start_is_waited_for(site: Site) -> None:
 async def test_a_rival_that_decided_first_is_followed(site: Site) -> None:
     rival = InstanceScheduled(instance="i0", name="name-0", az=AZ, host="h7", label="prod")
     async with running(site.runner()):
-        await site.log.append([Envelope(id="q", event=spawn(0)), Envelope(id="rival", event=rival, correlation="q")])
+        envelopes = [Envelope(id="q", event=spawn(0)), Envelope(id="rival", event=rival, correlation="q")]
+        await site.log.append([msgspec.structs.replace(envelope, time_us=now_us()) for envelope in envelopes])
         await site.until(InstanceActive, 1)
-    [row] = (await site.audit()).instances.tables["instances"].values()
+    await site.audit()
+    [row] = await site.instances()
     assert (row.host, row.state) == ("h7", "active")
 
 
@@ -246,7 +256,7 @@ async def test_what_cannot_be_given_is_reported_and_cleaned_up(
     await site.ask([*world(), spawn(0)])
     async with running(site.runner()):
         await site.until(InstanceDeleted, 1)
-    (await site.audit()).once_deleted()
+    await site.audit_deleted()
     assert await site.count(failure) == (2 if kind is LeafVlan else 1)
     assert await site.count(InstanceFailed) == 1
     given = [tries for effect, tries in site.devices.asked.items() if isinstance(effect, kind) and not effect.withdraws]
@@ -272,7 +282,7 @@ async def test_devices_that_are_away_for_a_while_are_waited_for(site: Site, done
         await site.until(InstanceActive, 10)
         await site.ask(delete(n) for n in range(10))
         await site.until(InstanceDeleted, 10)
-    (await site.audit()).once_deleted()
+    await site.audit_deleted()
     assert site.devices.unavailable_times == 0
     assert set(site.devices.asked.values()) == {1}
 
@@ -287,7 +297,7 @@ async def test_a_newer_wish_waits_for_its_slot_and_follows(site: Site) -> None:
         site.devices.held.pop(plug.slot).set()
         await site.until(InstanceDeleted, 1)
     assert site.devices.applied.index(plug) < site.devices.applied.index(unplug)
-    (await site.audit()).once_deleted()
+    await site.audit_deleted()
 
 
 async def test_a_superseded_wish_that_fails_is_given_up_for_the_newer_one() -> None:
@@ -302,7 +312,7 @@ async def test_a_superseded_wish_that_fails_is_given_up_for_the_newer_one() -> N
         await site.until(InstanceDeleted, 1)
     assert site.devices.asked[plug] == 1
     assert await site.count(PortPlugFailed) == 0
-    (await site.audit()).once_deleted()
+    await site.audit_deleted()
 
 
 async def test_the_same_wish_is_performed_once(site: Site) -> None:
@@ -356,3 +366,24 @@ async def test_checkpoints_of_a_longer_log_are_no_use() -> None:
     await checkpoints.save(ROLES[0].checkpoint_name, 7)
     with pytest.raises(LogMismatch, match="checkpoint is at 7, the log ends at 0"):
         await Runner(MemoryLog(), checkpoints, FakeDevices(), ROLES).run()
+
+
+async def test_a_host_that_is_not_heard_goes_down_and_comes_back_cleaned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock is the test's: a second of it passes at each tick."""
+    monkeypatch.setattr(runner_module, "CLOCK_EVERY_S", 0.001)
+    monkeypatch.setattr(runner_module, "BEAT_EVERY_S", 0.001)
+    site = Site()
+    await site.ask([*world(), spawn(0, "h0")])
+    ticks = itertools.count(now_us(), 20_000)
+    site.clock = lambda: next(ticks)
+    async with running(site.runner([*ROLES, Role(liveness.WORKER)])):
+        await site.until(InstanceActive, 1)
+        site.devices.down = {"h0"}
+        await site.until(HostDown, 1)
+        await site.until(HostFenced, 1)
+        site.devices.down = set()
+        await site.until(HostReturned, 1)
+        await site.until(InstanceRecovered, 1)
+    said = [type(r.event) for r in await site.records() if getattr(r.event, "host", "") == "h0"]
+    order = [HostSuspected, HostDown, HostFenced, HostReturned, HostResynced, HostUp]
+    assert [kind for kind in said if kind in order] == order

@@ -1,6 +1,7 @@
 """The scheduler's index does not grow with the number of changes."""
 
 from bus.events import HostAdded
+from projections.hosts import Hosts
 from projections.instances import Instances
 from projections.world import World
 from tests.projections.given import record
@@ -9,8 +10,8 @@ from workers.scheduler import Scheduler
 
 
 def test_a_host_is_queued_once_for_each_load() -> None:
-    world, instances = World(), Instances()
-    scheduler = Scheduler(world, instances)
+    world, instances, hosts = World(), Instances(), Hosts()
+    scheduler = Scheduler(world, instances, hosts)
     for event in [
         HostAdded(host="h1", az="az1", leaf_a="l1", leaf_b="l2", interface="e1", capacity=4),
         *(event for n in range(200) for event in (scheduled(f"i{n}"), deleted(f"i{n}"))),

@@ -9,7 +9,6 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.workers.device_model import DeviceModel
 from tests.workers.devices.world import (
     BLUE,
     CABLES,
@@ -17,16 +16,21 @@ from tests.workers.devices.world import (
     RED_1,
     RED_2,
     Port,
+    audit_host,
+    audit_leaf,
     cabled,
     flows,
     leaf_vlan,
     no_flows,
     plug,
+    resync_flows,
+    resync_host,
     unplug,
+    wish,
 )
 from workers.devices.simulated.fabric import Fabric
 from workers.devices.simulated.journal import Journal
-from workers.effects import AnyEffect, LeafVlan
+from workers.effects import AnyEffect, WishedEntry
 
 LEAVES = ["l1", "l2", "l3", "l4"]
 INTERFACES = ["Ethernet1", "Ethernet2"]
@@ -38,8 +42,18 @@ ports = st.builds(
     Port, st.sampled_from(PORTS), st.sampled_from(sorted(HOSTS)), st.sampled_from(NETS), st.integers(2, 4)
 )
 generations = st.integers(1, 4)
+host_names = st.sampled_from(sorted(HOSTS))
+epochs = st.integers(1, 4)
+keeps = st.dictionaries(st.sampled_from(PORTS), generations)
+wishes = st.dictionaries(st.sampled_from(PORTS), st.builds(wish, ports, generations))
+entries = st.builds(WishedEntry, st.sampled_from(INTERFACES), st.integers(11, 13), st.integers(5011, 5013))
 effects = st.one_of(
-    *(st.builds(kind, ports, generations) for kind in (plug, flows, unplug, no_flows)),
+    *(st.builds(kind, ports, generations) for kind in (plug, unplug, no_flows)),
+    st.builds(flows, ports, generations, st.integers(0, 4)),
+    st.builds(resync_host, host_names, epochs, keeps),
+    st.builds(resync_flows, host_names, epochs, wishes),
+    st.builds(audit_host, host_names, keeps, wishes),
+    st.builds(audit_leaf, st.sampled_from(LEAVES), entries),
     st.builds(
         leaf_vlan,
         st.sampled_from(LEAVES),
@@ -160,23 +174,6 @@ def test_what_was_withdrawn_never_comes_back(before: list[AnyEffect], late: list
         fabric.apply(effect)
     left = fabric.leftovers()
     assert (left.vnics, left.flows, left.trunk_vlans) == (0, 0, 0)
-
-
-@relaxed
-@given(sequences)
-def test_hosts_do_as_the_model_of_the_workers_tests(sequence: list[AnyEffect]) -> None:
-    """``tests.workers.device_model`` knows no VNI that a leaf refuses; on hosts the two are to agree."""
-    fabric, model = cabled(), DeviceModel()
-    for effect in sequence:
-        if not isinstance(effect, LeafVlan):
-            assert bool(fabric.apply(effect)) == bool(model.apply(effect)), effect
-    hosts = [fabric.host(name) for name in fabric.hosts]
-    assert {(host.host, port): (vnic.mac, vnic.ip) for host in hosts for port, vnic in host.vnics.items()} == {
-        key: (plugged.mac, plugged.ip) for key, plugged in model.vnics.items()
-    }
-    assert {(host.host, port): (flow.mac, flow.vlan) for host in hosts for port, flow in host.flows.items()} == {
-        key: (installed.mac, installed.vlan) for key, installed in model.flows.items()
-    }
 
 
 @relaxed

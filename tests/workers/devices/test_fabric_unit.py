@@ -59,12 +59,13 @@ def test_a_vnic_that_changes_its_address_is_found_by_the_new_one_only() -> None:
 
 
 def test_dump_shows_what_devices_hold_and_leaves_out_empty_ones() -> None:
+    vnic = {"mac": A.mac, "ip": "10.0.1.5", "prefix_length": 24, "gateway": "10.0.1.1", "generation": 1}
     entry = {"vni": 5011, "vrf": "red", "gateway": "10.0.1.1/24"}
     assert wired(A).dump() == {
         "hosts": {
             "h1": {
-                "vnics": {"a": {"mac": A.mac, "ip": "10.0.1.5", "prefix_length": 24, "gateway": "10.0.1.1"}},
-                "flows": {"a": {"vlan": 11, "mac": A.mac}},
+                "vnics": {"a": vnic},
+                "flows": {"a": {"vlan": 11, "mac": A.mac, "generation": 1, "cookie": 0, "installed": 1}},
                 "trunk": [11],
             }
         },

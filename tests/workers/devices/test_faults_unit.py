@@ -2,8 +2,8 @@ import re
 
 import pytest
 
-from tests.workers.devices.world import RED_1, Port, flows, leaf_vlan, plug
-from workers.devices.simulated.faults import Dice, EffectFaults, Fate, FaultPlan, parse_faults
+from tests.workers.devices.world import RED_1, Port, audit_host, flows, leaf_vlan, plug, resync_flows, resync_host
+from workers.devices.simulated.faults import CLASSES, Dice, EffectFaults, Fate, FaultPlan, parse_faults
 
 A = Port("a", "h1", RED_1, 5)
 LEAF = leaf_vlan("l1", "Ethernet1", RED_1)
@@ -36,8 +36,27 @@ def test_timed_out_effects_are_applied_or_not() -> None:
     assert {fate.apply for fate in drawn} == {True, False}
 
 
+def test_a_resync_that_dies_on_the_way_did_some_ports_and_anything_else_none() -> None:
+    dice = Dice(FaultPlan({kind: EffectFaults(partial=1) for kind in CLASSES}, seed=1))
+    for resync in (resync_host("h1", 1, {}), resync_flows("h1", 1, {})):
+        drawn = [dice.decide(resync) for _ in range(100)]
+        assert {(fate.apply, fate.answer) for fate in drawn} == {(True, False)}
+        assert 0 <= min(fate.part for fate in drawn) < 0.1
+        assert 0.9 < max(fate.part for fate in drawn) < 1
+    for other in (LEAF, plug(A), audit_host("h1", {}, {})):
+        assert (dice.decide(other).apply, dice.decide(other).answer) == (False, False)
+
+
+def test_late_effects_come_after_they_were_due_and_are_never_answered() -> None:
+    drawn = fates(1000, late=1, lateness=3.0, latency=0.5)
+
+    assert {(fate.delay_s, fate.apply, fate.answer) for fate in drawn} == {(0.5, True, False)}
+    assert 0 < min(fate.late_s for fate in drawn) < 0.1
+    assert 2.9 < max(fate.late_s for fate in drawn) <= 3
+
+
 def test_probabilities_are_met() -> None:
-    drawn = fates(4000, fail=0.1, applied_fail=0.2, timeout=0.3)
+    drawn = fates(4000, fail=0.1, applied_fail=0.2, timeout=0.1, partial=0.1, late=0.1)
 
     assert sum("failure" in fate.error and not fate.apply for fate in drawn) == pytest.approx(400, rel=0.2)
     assert sum(fate.error.endswith("applied") for fate in drawn) == pytest.approx(800, rel=0.2)
@@ -52,7 +71,7 @@ def test_jitter_spreads_the_latency() -> None:
 
 
 def test_the_seed_gives_the_same_run() -> None:
-    faults = {"latency": 0.1, "jitter": 1.0, "fail": 0.3, "timeout": 0.3}
+    faults = {"latency": 0.1, "jitter": 1.0, "fail": 0.3, "timeout": 0.3, "late": 0.3}
 
     assert fates(50, seed=7, **faults) == fates(50, seed=7, **faults)
     assert fates(50, seed=7, **faults) != fates(50, seed=8, **faults)
@@ -66,10 +85,15 @@ def test_a_broken_device_refuses_everything() -> None:
 
 
 def test_text_for_a_command_line() -> None:
-    plan = parse_faults("LeafVlan:latency=0.05,fail=0.1; PlugVnic:timeout=1;broken:az1-l2=no power", seed=3)
+    text = "LeafVlan:latency=0.05,fail=0.1; PlugVnic:late=0.2,lateness=10;ResyncFlows:partial=1;broken:az1-l2=no power"
+    plan = parse_faults(text, seed=3)
 
     assert plan == FaultPlan(
-        {"LeafVlan": EffectFaults(latency=0.05, fail=0.1), "PlugVnic": EffectFaults(timeout=1)},
+        {
+            "LeafVlan": EffectFaults(latency=0.05, fail=0.1),
+            "PlugVnic": EffectFaults(late=0.2, lateness=10),
+            "ResyncFlows": EffectFaults(partial=1),
+        },
         {"az1-l2": "no power"},
         3,
     )
@@ -84,9 +108,13 @@ def test_text_for_a_command_line() -> None:
         ("LeafVlan:latencyy=1", "faults: LeafVlan: field 'latencyy' is none of latency, jitter, fail"),
         ("LeafVlan:fail=often", "faults: LeafVlan: fail: 'often' is no number"),
         ("LeafVlan:fail=1.5", "faults: LeafVlan: fail: 1.5 is out of range"),
+        ("LeafVlan:lateness=4000", "faults: LeafVlan: lateness: 4000.0 is out of range"),
         ("LeafVlan:latency=-1", "faults: LeafVlan: latency: -1.0 is out of range"),
         ("LeafVlan:latency=nan", "faults: LeafVlan: latency: nan is out of range"),
-        ("LeafVlan:fail=0.6,timeout=0.6", "faults: LeafVlan: fail, applied_fail, timeout: together more than 1"),
+        (
+            "LeafVlan:fail=0.6,timeout=0.6",
+            "faults: LeafVlan: fail, applied_fail, timeout, partial, late: together more than 1",
+        ),
     ],
 )
 def test_text_that_is_no_plan_is_an_error(text: str, error: str) -> None:

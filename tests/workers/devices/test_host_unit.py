@@ -20,7 +20,7 @@ def test_plug_and_flows_are_held_as_wished() -> None:
     host = host_with(A)
 
     assert host.vnics == {"a": Vnic(A.mac, "10.0.1.5", 24, "10.0.1.1")}
-    assert host.flows == {"a": Flow(11, A.mac)}
+    assert host.flows == {"a": Flow(11, A.mac, generation=1, cookie=0, installed=1)}
     assert host.trunk == {11}
 
 
@@ -115,6 +115,57 @@ def test_a_newer_claim_withdraws_the_older_ones() -> None:
     assert host.apply(unplug(A, 2)) == ""
     assert host.apply(plug(A, 2)) == "host h1: port a: generation 2 was withdrawn"
     assert list(host.vnics) == ["a"]
+
+
+def test_flows_wait_for_the_vnic_of_their_own_generation() -> None:
+    host = host_with(A)
+
+    assert host.apply(flows(A, 2)) == "host h1: the device of port a on br-int is of generation 1, not 2"
+    assert host.flows["a"].generation == 1
+    host.apply(plug(A, 2))
+    assert host.apply(flows(A, 2)) == ""
+    assert host.flows["a"] == Flow(11, A.mac, generation=2, installed=2)
+
+
+def test_a_withdrawal_takes_what_came_by_hand_after_an_earlier_one() -> None:
+    host = host_with(A)
+    for _ in range(2):
+        host.apply(unplug(A))
+        host.apply(no_flows(A))
+        assert (host.vnics, host.flows) == ({}, {})
+        host.vnics["a"] = Vnic(A.mac, A.ip, 24, A.net.gateway)
+        host.put_flow("a", Flow(11, A.mac))
+
+
+def test_flows_that_are_as_wished_are_not_touched() -> None:
+    host = host_with(A)
+
+    host.apply(flows(A, cookie=7))
+    assert host.flows["a"] == Flow(11, A.mac, cookie=7, installed=1)
+    host.apply(flows(A._replace(net=RED_2), cookie=7))
+    assert host.flows["a"].installed == 2
+
+
+def test_a_push_of_a_former_run_of_the_agent_keeps_the_newest_cookie() -> None:
+    host = host_with(A)
+    host.apply(flows(A, cookie=7))
+    host.apply(plug(B))
+
+    host.apply(flows(A, cookie=3))
+    host.apply(flows(B, cookie=3))
+
+    assert (host.flows["a"].cookie, host.flows["b"].cookie) == (7, 7)
+
+
+def test_newer_flows_fence_off_the_older_ones_even_if_somebody_puts_the_old_vnic_back() -> None:
+    host = host_with(A)
+    host.apply(plug(A, 2))
+    host.apply(flows(A, 2))
+    host.vnics["a"] = Vnic(A.mac, A.ip, 24, A.net.gateway, generation=1)
+    state = host.state()
+    host.restore(msgspec.structs.replace(state, vnic_fences={}))
+
+    assert host.apply(flows(A)) == "host h1: port a: generation 1 was withdrawn"
 
 
 def test_fences_survive_a_restore() -> None:

@@ -3,7 +3,20 @@
 from typing import NamedTuple
 
 from workers.devices.simulated.fabric import Cable, CableHost, CableLeaf, Fabric
-from workers.effects import AnyEffect, InstallFlows, LeafVlan, PlugVnic, RemoveFlows, UnplugVnic
+from workers.effects import (
+    AnyEffect,
+    AuditHost,
+    AuditLeaf,
+    FlowWish,
+    InstallFlows,
+    LeafVlan,
+    PlugVnic,
+    RemoveFlows,
+    ResyncFlows,
+    ResyncHost,
+    UnplugVnic,
+    WishedEntry,
+)
 
 CABLES: tuple[Cable, ...] = (
     *(CableLeaf(f"l{n}", f"10.255.0.{n}") for n in (1, 2, 3, 4)),
@@ -79,9 +92,15 @@ def unplug(port: Port, generation: int = 1) -> UnplugVnic:
     return UnplugVnic(device=port.host, port=port.port, az="az1", generation=generation)
 
 
-def flows(port: Port, generation: int = 1) -> InstallFlows:
+def flows(port: Port, generation: int = 1, cookie: int = 0) -> InstallFlows:
     return InstallFlows(
-        device=port.host, port=port.port, az="az1", generation=generation, mac=port.mac, vlan=port.net.vlan
+        device=port.host,
+        port=port.port,
+        az="az1",
+        generation=generation,
+        mac=port.mac,
+        vlan=port.net.vlan,
+        cookie=cookie,
     )
 
 
@@ -101,6 +120,26 @@ def leaf_vlan(leaf: str, interface: str, net: Net, epoch: int = 1, *, present: b
         epoch=epoch,
         present=present,
     )
+
+
+def wish(port: Port, generation: int = 1) -> FlowWish:
+    return FlowWish(generation, port.mac, port.net.vlan)
+
+
+def resync_host(host: str, epoch: int, keep: dict[str, int]) -> ResyncHost:
+    return ResyncHost(device=host, az="az1", epoch=epoch, keep=keep)
+
+
+def resync_flows(host: str, epoch: int, wishes: dict[str, FlowWish]) -> ResyncFlows:
+    return ResyncFlows(device=host, az="az1", epoch=epoch, flows=wishes)
+
+
+def audit_host(host: str, vnics: dict[str, int], wishes: dict[str, FlowWish]) -> AuditHost:
+    return AuditHost(device=host, az="az1", epoch=1, vnics=vnics, flows=wishes)
+
+
+def audit_leaf(leaf: str, *entries: WishedEntry) -> AuditLeaf:
+    return AuditLeaf(device=leaf, az="az1", epoch=1, entries=entries)
 
 
 def wiring(port: Port, epoch: int = 1) -> list[AnyEffect]:

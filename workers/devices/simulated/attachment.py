@@ -1,7 +1,7 @@
 """What the devices of a fabric know about where a vNIC is: on a bridge's VLAN, and below which leaf interfaces.
 
-A vNIC is attached to a leaf when br-int tags its frames, the trunk carries the VLAN and the leaf's interface maps that
-to a VNI. The leaf then advertises its MAC and its host route (EVPN type 2, RFC 7432 section 7.2).
+A vNIC is attached to a leaf when its host has power, br-int tags its frames, the trunk carries the VLAN and the leaf's
+interface maps that to a VNI. The leaf then advertises its MAC and its host route (EVPN type 2, RFC 7432 section 7.2).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -47,11 +47,16 @@ def egresses(fabric: Fabric, place: Place) -> Iterator[Egress]:
 def tag(place: Place) -> int:
     """The VLAN that br-int gives to the vNIC's frames. Raises StoppedError if it drops them."""
     host, port = place
-    flow, mac = host.flows.get(port), place.vnic.mac
+    if not host.powered:
+        raise StoppedError(f"host {host.host}: no power")
+    flow, vnic = host.flows.get(port), place.vnic
     if flow is None:
         raise StoppedError(f"host {host.host}: no flows of port {port} on br-int")
-    if flow.mac != mac:
-        raise StoppedError(f"host {host.host}: the flows of port {port} are for MAC {flow.mac}, not {mac}")
+    if flow.mac != vnic.mac:
+        raise StoppedError(f"host {host.host}: the flows of port {port} are for MAC {flow.mac}, not {vnic.mac}")
+    if flow.generation != vnic.generation:
+        was = f"generation {flow.generation}, not {vnic.generation}"
+        raise StoppedError(f"host {host.host}: the flows of port {port} are for {was}")
     return flow.vlan
 
 
@@ -114,5 +119,7 @@ def only_one(places: Sequence[Place]) -> Place:
 
 def _vlan(place: Place) -> int:
     """As ``tag``; 0 if br-int drops the vNIC's frames."""
-    flow = place.host.flows.get(place.port)
-    return flow.vlan if flow is not None and flow.mac == place.vnic.mac else 0
+    flow, vnic = place.host.flows.get(place.port), place.vnic
+    if flow is None or not place.host.powered:
+        return 0
+    return flow.vlan if (flow.mac, flow.generation) == (vnic.mac, vnic.generation) else 0

@@ -3,19 +3,19 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 
-from workers.devices.simulated.fabric import Cable, Fabric
+from workers.devices.protocol import Outcome
+from workers.devices.simulated.fabric import Cable, Fabric, Performed, SetHosts
 from workers.devices.simulated.faults import Dice, Fate, FaultPlan
-from workers.devices.simulated.journal import Journal
+from workers.devices.simulated.journal import Journal, Partly, Record
+from workers.devices.simulated.tamper import Act, check
 from workers.effects import AnyEffect
-
-#: (index into the effects, error), as in ``Devices.apply``.
-Outcome = tuple[int, str]
 
 
 class SimulatedDevices:
     """Devices in this process. ``fabric`` may be looked at and traced at any time.
 
-    With a journal, ``fabric`` is the journal's, so that the devices go on where they were.
+    With a journal, ``fabric`` is the journal's, so that the devices go on where they were. ``on_their_way`` counts the
+    late effects that nobody waits for and that have not reached their device yet.
     """
 
     def __init__(self, fabric: Fabric | None = None, plan: FaultPlan | None = None, journal: Journal | None = None):
@@ -23,6 +23,7 @@ class SimulatedDevices:
         if fabric is not None and journal is not None:
             raise ValueError("fabric: the journal brings its own")
         self.fabric = journal.fabric if journal is not None else fabric or Fabric()
+        self.on_their_way = 0
         self._journal = journal
         self._dice = Dice(plan or FaultPlan())
 
@@ -43,10 +44,31 @@ class SimulatedDevices:
         """From now on, effects fare as ``plan`` says."""
         self._dice = Dice(plan)
 
+    def set_hosts(self, change: SetHosts) -> None:
+        """See ``Fabric.set_hosts``. Raises ValueError."""
+        self.fabric.set_hosts(change)
+        self._write([change])
+
+    def tamper(self, acts: Iterable[Act]) -> None:
+        """Do something to devices by hand. Raises ValueError for an act that cannot be; those before it are done."""
+        done: list[Act] = []
+        try:
+            for act in acts:
+                check(act)
+                self.fabric.tamper(act)
+                done.append(act)
+        finally:
+            self._write(done)
+
+    async def alive(self, hosts: Sequence[str]) -> set[str]:
+        """See ``Devices.alive``."""
+        return {host for host in hosts if self.fabric.answers(host)}
+
     async def apply(self, effects: Sequence[AnyEffect]) -> AsyncGenerator[Sequence[Outcome], None]:
         """See ``Devices.apply``. Without latency all outcomes come in one group, before anything else can happen.
 
-        An effect is performed when it falls due, so a caller that leaves early leaves the rest undone.
+        An effect is performed when it falls due, so a caller that leaves early leaves the rest undone. Late ones that
+        were due by then still come.
         """
         decide = self._dice.decide
         fates = [decide(effect) for effect in effects]
@@ -69,18 +91,39 @@ class SimulatedDevices:
     def _perform(self, effects: Sequence[AnyEffect], fates: Sequence[Fate], indices: Sequence[int]) -> list[Outcome]:
         """Do what has fallen due; returns what is answered."""
         outcomes: list[Outcome] = []
-        reached: list[AnyEffect] = []
+        noted: list[Record] = []
         for index in indices:
             fate = fates[index]
-            error = fate.error
-            if fate.apply:
-                error = self.fabric.apply(effects[index]) or error
-                reached.append(effects[index])
+            came = Performed()
+            if fate.late_s:
+                self._send_late(effects[index], fate)
+            elif fate.apply:
+                came = self._do(effects[index], fate, noted)
             if fate.answer:
-                outcomes.append((index, error))
-        self._write(reached)
+                error = came.error or fate.error
+                outcomes.append(Outcome(index, error, () if error else came.found))
+        self._write(noted)
         return outcomes
 
-    def _write(self, records: Sequence[AnyEffect | Cable]) -> None:
+    def _do(self, effect: AnyEffect, fate: Fate, noted: list[Record]) -> Performed:
+        came = self.fabric.perform(effect, fate.part)
+        if came.noted:
+            noted.append(effect if fate.part >= 1 else Partly(effect, fate.part))
+        return came
+
+    def _send_late(self, effect: AnyEffect, fate: Fate) -> None:
+        """Perform ``effect`` when nobody waits for it any more, unless the devices themselves have ended by then."""
+
+        def land() -> None:
+            self.on_their_way -= 1
+            if self._journal is None or not self._journal.closed:
+                noted: list[Record] = []
+                self._do(effect, fate, noted)
+                self._write(noted)
+
+        self.on_their_way += 1
+        asyncio.get_running_loop().call_later(fate.late_s, land)
+
+    def _write(self, records: Sequence[Record]) -> None:
         if self._journal is not None:
             self._journal.write(records)

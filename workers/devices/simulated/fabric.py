@@ -6,14 +6,18 @@ same interface of both leaves of its pair.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
 
+from workers.devices.simulated.audit import audit_host, audit_leaf
 from workers.devices.simulated.host import HostDevice, HostState, Vnic
 from workers.devices.simulated.leaf import DEFAULT_CAPACITY, LeafDevice, LeafState
-from workers.effects import AnyEffect
+from workers.devices.simulated.resync import resync_flows, resync_host
+from workers.devices.simulated.tamper import Act, AddEntry, DropEntry, tamper_with_host, tamper_with_leaf
+from workers.effects import AnyEffect, AuditHost, AuditLeaf, Difference, PortEffect, ResyncFlows, ResyncHost
 
 
 class CableLeaf(msgspec.Struct, frozen=True, tag=True):
@@ -35,6 +39,29 @@ class CableHost(msgspec.Struct, frozen=True, tag=True):
 
 Cable = CableLeaf | CableHost
 State = HostState | LeafState
+
+
+class SetHosts(msgspec.Struct, frozen=True, tag=True):
+    """What becomes of hosts, by name and in this order. All of them keep what they hold.
+
+    Without power a host neither forwards nor answers; ``cut_off``, it forwards and cannot be spoken to.
+    """
+
+    power_off: Sequence[str] = ()
+    power_on: Sequence[str] = ()
+    cut_off: Sequence[str] = ()
+    reconnect: Sequence[str] = ()
+
+
+class Performed(NamedTuple):
+    """What came of an effect: why it could not be performed, or ``""``, and what was found (``Outcome``).
+
+    ``noted``: whether a device took notice of it, so that it has to be remembered.
+    """
+
+    error: str = ""
+    found: tuple[Difference, ...] = ()
+    noted: bool = True
 
 
 class Uplink(NamedTuple):
@@ -119,14 +146,45 @@ class Fabric:
     # What is done to the devices
 
     def apply(self, effect: AnyEffect) -> str:
-        """Have ``effect.device`` perform ``effect``. Returns why it could not, or ``""``."""
+        """As ``perform``; returns only why ``effect`` could not be performed, or ``""``."""
+        return self.perform(effect).error
+
+    def perform(self, effect: AnyEffect, part: float = 1.0) -> Performed:
+        """Have ``effect.device`` perform ``effect``, a resync only in ``part`` if that is below 1."""
         host = self._hosts.get(effect.device)
         if host is not None:
-            return self._apply_to_host(host, effect)
+            return self._perform_on_host(host, effect, part)
         leaf = self._leaves.get(effect.device)
         if leaf is None:
-            return f"no device {effect.device}"
-        return leaf.apply(effect)
+            return Performed(f"no device {effect.device}", noted=False)
+        if isinstance(effect, AuditLeaf):
+            return Performed(found=audit_leaf(leaf, effect), noted=False)
+        return Performed(leaf.apply(effect))
+
+    def set_hosts(self, change: SetHosts) -> None:
+        """See ``SetHosts``. Raises ValueError for a host that is not cabled; then nothing changed."""
+        for name in (*change.power_off, *change.power_on, *change.cut_off, *change.reconnect):
+            if name not in self._hosts:
+                raise ValueError(f"no host {name}")
+        for names, powered in ((change.power_off, False), (change.power_on, True)):
+            for name in names:
+                self._hosts[name].powered = powered
+        for names, cut_off in ((change.cut_off, True), (change.reconnect, False)):
+            for name in names:
+                self._hosts[name].cut_off = cut_off
+
+    def tamper(self, act: Act) -> None:
+        """Do something to a device by hand. Raises ValueError if it cannot be done; then nothing changed."""
+        if isinstance(act, AddEntry | DropEntry):
+            if act.leaf not in self._leaves:
+                raise ValueError(f"no leaf {act.leaf}")
+            tamper_with_leaf(self._leaves[act.leaf], act)
+            return
+        if act.host not in self._hosts:
+            raise ValueError(f"no host {act.host}")
+        host = self._hosts[act.host]
+        with self._indexed(host, (act.port,)):
+            tamper_with_host(host, act)
 
     def restore(self, state: State) -> None:
         """Have a device hold what ``state`` says and nothing else. Raises KeyError for a device that is not cabled."""
@@ -134,11 +192,8 @@ class Fabric:
             self._leaves[state.leaf].restore(state)
             return
         host = self._hosts[state.host]
-        for port, vnic in host.vnics.items():
-            self._forget(Place(host, port), vnic)
-        host.restore(state)
-        for port, vnic in host.vnics.items():
-            self._remember(Place(host, port), vnic)
+        with self._indexed(host, (*host.vnics, *state.vnics)):
+            host.restore(state)
 
     # What is on the devices
 
@@ -159,6 +214,11 @@ class Fabric:
     def leaves(self) -> list[str]:
         """The names of all leaves, in order."""
         return sorted(self._leaves)
+
+    def answers(self, host: str) -> bool:
+        """Whether ``host`` is known and can be spoken to."""
+        device = self._hosts.get(host)
+        return device is not None and not device.silence
 
     def uplinks(self, host: str) -> tuple[Uplink, Uplink]:
         """The two ends of the host's bond. Raises KeyError."""
@@ -224,18 +284,33 @@ class Fabric:
                 taken = self._taken[leaf, cable.interface]
                 raise ValueError(f"host {cable.host}: {cable.interface} of leaf {leaf} goes to host {taken}")
 
-    def _apply_to_host(self, host: HostDevice, effect: AnyEffect) -> str:
-        port = getattr(effect, "port", "")
-        before = host.vnics.get(port)
-        error = host.apply(effect)
-        after = host.vnics.get(port)
-        if before is not after:
-            place = Place(host, port)
-            if before is not None:
-                self._forget(place, before)
-            if after is not None:
-                self._remember(place, after)
-        return error
+    def _perform_on_host(self, host: HostDevice, effect: AnyEffect, part: float) -> Performed:
+        if host.silence:
+            return Performed(host.silence, noted=False)
+        if isinstance(effect, AuditHost):
+            return Performed(found=audit_host(host, effect), noted=False)
+        with self._indexed(host, (effect.port,) if isinstance(effect, PortEffect) else tuple(host.vnics)):
+            match effect:
+                case ResyncHost():
+                    return Performed(found=resync_host(host, effect, part))
+                case ResyncFlows():
+                    return Performed(found=resync_flows(host, effect, part))
+                case _:
+                    return Performed(host.apply(effect))
+
+    @contextmanager
+    def _indexed(self, host: HostDevice, ports: Iterable[str]) -> Iterator[None]:
+        """Whatever becomes of the vNICs of ``ports`` meanwhile is found by its address afterwards."""
+        before = {port: host.vnics.get(port) for port in ports}
+        yield
+        for port, old in before.items():
+            new = host.vnics.get(port)
+            if new is not old:
+                place = Place(host, port)
+                if old is not None:
+                    self._forget(place, old)
+                if new is not None:
+                    self._remember(place, new)
 
     def _remember(self, place: Place, vnic: Vnic) -> None:
         self._by_port[place.port][place] = None

@@ -1,6 +1,7 @@
-"""Devices that are slow, refuse, lie or fall silent: what becomes of each effect, drawn from a seed.
+"""Devices that are slow, refuse, lie, fall silent or are late: what becomes of each effect, drawn from a seed.
 
-As text, for a command line: ``LeafVlan:latency=0.05,fail=0.1;InstallFlows:latency=0.002;broken:az1-l2=no power``.
+As text, for a command line, a clause per effect class (fields as in ``EffectFaults``) or broken device:
+``LeafVlan:latency=0.05,fail=0.1;PlugVnic:late=0.2,lateness=10;ResyncFlows:partial=0.5;broken:az1-l2=no power``.
 """
 
 import random
@@ -8,7 +9,7 @@ from typing import NamedTuple, get_args
 
 import msgspec
 
-from workers.effects import AnyEffect
+from workers.effects import AnyEffect, ResyncFlows, ResyncHost
 
 #: The effect classes that faults can be set for.
 CLASSES = tuple(kind.__name__ for kind in get_args(AnyEffect))
@@ -20,7 +21,9 @@ class EffectFaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``latency`` is in seconds, ``jitter`` a fraction of it (0.2: evenly spread over ±20 %). The others are
     probabilities: ``fail`` (refused, nothing done), ``applied_fail`` (done, but reported as failed), ``timeout`` (no
-    answer ever, and as often done as not).
+    answer ever, and as often done as not), ``partial`` (the device dies on the way: no answer ever; of a resync some
+    ports were done, of anything else nothing), ``late`` (no answer ever, and done later: after up to ``lateness``
+    seconds more).
     """
 
     latency: float = 0.0
@@ -28,14 +31,17 @@ class EffectFaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fail: float = 0.0
     applied_fail: float = 0.0
     timeout: float = 0.0
+    partial: float = 0.0
+    late: float = 0.0
+    lateness: float = 5.0
 
     def __post_init__(self) -> None:
         for field in self.__struct_fields__:
             value = getattr(self, field)
-            if not 0 <= value <= (1 if field != "latency" else 3600):
+            if not 0 <= value <= (3600 if field in ("latency", "lateness") else 1):
                 raise ValueError(f"{field}: {value} is out of range")
-        if self.fail + self.applied_fail + self.timeout > 1:
-            raise ValueError("fail, applied_fail, timeout: together more than 1")
+        if self.fail + self.applied_fail + self.timeout + self.partial + self.late > 1:
+            raise ValueError("fail, applied_fail, timeout, partial, late: together more than 1")
 
 
 class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,12 +58,17 @@ class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Fate(NamedTuple):
-    """What becomes of one effect: after ``delay_s`` it is applied or not, and answered with ``error`` or not at all."""
+    """What becomes of one effect: after ``delay_s`` it is applied or not, and answered with ``error`` or not at all.
+
+    A resync is applied in ``part``. If ``late_s`` is not 0, the effect is applied so many seconds after it was due.
+    """
 
     delay_s: float
     apply: bool
     error: str
     answer: bool
+    part: float = 1.0
+    late_s: float = 0.0
 
 
 _GOOD = Fate(0.0, True, "", True)
@@ -96,6 +107,12 @@ class Dice:
         drawn -= faults.applied_fail
         if drawn < faults.timeout:
             return Fate(delay_s, self._random.random() < 0.5, "", False)
+        drawn -= faults.timeout
+        if drawn < faults.partial:
+            return Fate(delay_s, isinstance(effect, ResyncHost | ResyncFlows), "", False, part=self._random.random())
+        drawn -= faults.partial
+        if drawn < faults.late:
+            return Fate(delay_s, True, "", False, late_s=faults.lateness * (1 - self._random.random()))
         return Fate(delay_s, True, "", True)
 
 

@@ -1,8 +1,8 @@
 """The memory of devices that outlive the process that models them: an append-only file of what was done to them.
 
 JSON lines: the cabling, the effects that reached a device (refused ones too: they count as well, and replaying is
-deterministic), and whole states of devices after a compaction. One write per group and no fsync: this is a model's
-memory, not a log that anyone relies on after a power failure.
+deterministic), power and partitions of hosts, what was done by hand, and whole states of devices after a compaction.
+One write per group and no fsync: this is a model's memory, not a log that anyone relies on after a power failure.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,12 +12,21 @@ from typing import BinaryIO
 
 import msgspec
 
-from workers.devices.simulated.fabric import CableHost, CableLeaf, Fabric
+from workers.devices.simulated.fabric import CableHost, CableLeaf, Fabric, SetHosts
 from workers.devices.simulated.host import HostState
 from workers.devices.simulated.leaf import LeafState
+from workers.devices.simulated.tamper import Act, AddEntry, AddFlow, AddVnic, DropEntry, DropFlow, DropVnic
 from workers.effects import AnyEffect
 
-Record = AnyEffect | CableLeaf | CableHost | HostState | LeafState
+
+class Partly(msgspec.Struct, frozen=True, tag=True):
+    """A resync that the device performed in ``part`` only (``Fabric.perform``)."""
+
+    effect: AnyEffect
+    part: float
+
+
+Record = AnyEffect | Partly | CableLeaf | CableHost | SetHosts | Act | HostState | LeafState
 
 #: A journal with more lines than this is rewritten when it is opened.
 COMPACT_ABOVE_LINES = 100_000
@@ -55,6 +64,11 @@ class Journal:
             self._file.write(_encoder.encode_lines(records))
             self._file.flush()
 
+    @property
+    def closed(self) -> bool:
+        """Whether writing is an error."""
+        return self._file.closed
+
     def close(self) -> None:
         """Close the file; writing is an error from now on."""
         self._file.close()
@@ -84,8 +98,14 @@ def _replay(fabric: Fabric, record: Record) -> None:
             fabric.cable(record)
         case HostState() | LeafState():
             fabric.restore(record)
+        case SetHosts():
+            fabric.set_hosts(record)
+        case AddVnic() | DropVnic() | AddFlow() | DropFlow() | AddEntry() | DropEntry():
+            fabric.tamper(record)
+        case Partly(effect, part):
+            fabric.perform(effect, part)
         case _:
-            fabric.apply(record)
+            fabric.perform(record)
 
 
 def _replace(path: Path, records: Sequence[Record]) -> None:

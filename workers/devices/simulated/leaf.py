@@ -73,14 +73,32 @@ class LeafDevice:
         # Also when it is then refused: an older wish that arrives late must not land in place of a newer one.
         self._epochs[key] = effect.epoch
         if not effect.present:
-            self._remove(*key)
+            self.drop(*key)
             return ""
-        entry = Entry(effect.vni, effect.vrf, effect.gateway)
-        error = self._refusal(effect.interface, effect.vlan, entry)
+        return self.put(*key, Entry(effect.vni, effect.vrf, effect.gateway))
+
+    def put(self, interface: str, vlan: int, entry: Entry) -> str:
+        """Carry ``entry``, whatever the epoch. Returns why the leaf cannot, then no entry changed; or ``""``."""
+        error = self._refusal(interface, vlan, entry)
         if not error:
-            self._remove(*key)
-            self._add(effect.interface, effect.vlan, entry)
+            self.drop(interface, vlan)
+            self._add(interface, vlan, entry)
         return error
+
+    def drop(self, interface: str, vlan: int) -> None:
+        """Carry ``vlan`` on ``interface`` no more, whatever the epoch."""
+        entry = self.entry(interface, vlan)
+        if entry is None:
+            return
+        self.size -= 1
+        _pop(self.interfaces, interface, vlan)
+        _pop(self._on_vlan, vlan, interface)
+        gateways = self.vnis[entry.vni].gateways
+        gateways[entry.gateway] -= 1
+        if not gateways[entry.gateway]:
+            del gateways[entry.gateway]
+        if not gateways:  # no interface carries it any more
+            del self.vnis[entry.vni]
 
     def entry(self, interface: str, vlan: int) -> Entry | None:
         """What ``vlan`` is mapped to on ``interface``; None if the interface does not carry it."""
@@ -125,20 +143,6 @@ class LeafDevice:
         self._on_vlan.setdefault(vlan, {})[interface] = entry
         gateways = self.vnis.setdefault(entry.vni, Vni(entry.vrf)).gateways
         gateways[entry.gateway] = gateways.get(entry.gateway, 0) + 1
-
-    def _remove(self, interface: str, vlan: int) -> None:
-        entry = self.entry(interface, vlan)
-        if entry is None:
-            return
-        self.size -= 1
-        _pop(self.interfaces, interface, vlan)
-        _pop(self._on_vlan, vlan, interface)
-        gateways = self.vnis[entry.vni].gateways
-        gateways[entry.gateway] -= 1
-        if not gateways[entry.gateway]:
-            del gateways[entry.gateway]
-        if not gateways:  # no interface carries it any more
-            del self.vnis[entry.vni]
 
 
 def _pop(table: dict[K, dict[L, Entry]], outer: K, inner: L) -> None:

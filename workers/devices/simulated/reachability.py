@@ -6,6 +6,7 @@ gateway (symmetric IRB, RFC 9135). The bond may hash a packet to either leaf, so
 instances on one VLAN of one host talk within br-int and need no leaf.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address
 
@@ -148,7 +149,7 @@ class _Packet:
 
     def _explain(self, *, vni: int = 0, vrf: str = "") -> None:
         """Say what keeps the wanted vNIC from being found, if it is clear which is wanted."""
-        wanted = [place for place in self._places if self._dst_port in ("", place.port)]
+        wanted = _powered_first([place for place in self._places if self._dst_port in ("", place.port)])
         if wanted and (self._dst_port or len(wanted) == 1):
             explain(self._fabric, wanted[0], vni=vni, vrf=vrf)
 
@@ -188,11 +189,16 @@ def _source(fabric: Fabric, port: str) -> Place:
 def _vnic_of(fabric: Fabric, port: str) -> Place:
     places = fabric.places_of_port(port)
     if places:
-        return places[0]
+        return _powered_first(places)[0]
     wired = fabric.flow_locations(port)
     if wired:
         raise StoppedError(f"host {wired[0]}: br-int has flows of port {port}, and no vNIC")
     raise StoppedError(f"port {port}: no host has a vNIC of it")
+
+
+def _powered_first(places: Sequence[Place]) -> Sequence[Place]:
+    """A host without power tells less about what is wrong than the one that the port has moved to."""
+    return sorted(places, key=lambda place: not place.host.powered)
 
 
 def _gateway(uplink: Uplink, entry: Entry, source: Place) -> str:

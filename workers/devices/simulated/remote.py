@@ -8,15 +8,17 @@ from typing import Any, TypeVar
 import msgspec
 
 from bus.errors import CallFailed, LogUnavailable, NoResponder
-from workers.devices.protocol import DevicesUnavailable
-from workers.devices.simulated.driver import Outcome, SimulatedDevices
-from workers.devices.simulated.fabric import Cable, CableHost, CableLeaf, Fabric, Leftovers, State, dump_of
+from workers.devices.protocol import DevicesUnavailable, Outcome
+from workers.devices.simulated.driver import SimulatedDevices
+from workers.devices.simulated.fabric import Cable, CableHost, CableLeaf, Fabric, Leftovers, SetHosts, State, dump_of
 from workers.devices.simulated.faults import FaultPlan
 from workers.devices.simulated.reachability import Path, trace
+from workers.devices.simulated.tamper import Act
 from workers.devices.simulated.wire import (
-    ITEMS_PER_MESSAGE,
+    MAX_BYTES,
     PATHS_PER_MESSAGE,
     SUBJECT,
+    Alive,
     Answer,
     Apply,
     Ask,
@@ -27,19 +29,24 @@ from workers.devices.simulated.wire import (
     Done,
     Dump,
     Dumped,
+    Found,
     Outcomes,
     Paths,
     Refused,
     Request,
     SetFaults,
+    Tamper,
     Trace,
+    WhoIsAlive,
     decode_answer,
     decode_request,
+    effect_parts,
     encode,
+    outcome_parts,
     parts,
     state_parts,
 )
-from workers.effects import AnyEffect
+from workers.effects import AnyEffect, Difference
 
 #: How long a remote fabric may be silent before its answers are given up for lost, seconds.
 TIMEOUT_S = 10.0
@@ -59,11 +66,14 @@ async def serve_fabric(devices: SimulatedDevices, channel: Channel, subject: str
             return
         if isinstance(request, Apply):
             async for group in devices.apply(request.effects):
-                for part in parts(group):
-                    yield encode(Outcomes(part))
-            return
-        for answer in _answers(devices, request):
-            yield encode(answer)
+                for part in outcome_parts(group):
+                    yield encode(part)
+        elif isinstance(request, WhoIsAlive):
+            alive = await devices.alive(request.hosts)
+            yield encode(Alive([host for host in request.hosts if host in alive]))
+        else:
+            for answer in _answers(devices, request):
+                yield encode(answer)
 
     await channel.serve(subject, handle)
 
@@ -84,6 +94,12 @@ def _answers(devices: SimulatedDevices, request: Request) -> Iterator[Answer]:
                 yield Counted(devices.fabric.leftovers())
             case SetFaults(plan):
                 devices.set_faults(plan)
+                yield Done()
+            case SetHosts():
+                devices.set_hosts(request)
+                yield Done()
+            case Tamper(acts):
+                devices.tamper(acts)
                 yield Done()
     except ValueError as error:
         yield Refused(str(error))
@@ -144,21 +160,36 @@ class RemoteDevices:
         """See ``SimulatedDevices.set_faults``."""
         await self._one(SetFaults(plan), Done)
 
+    async def set_hosts(self, change: SetHosts) -> None:
+        """See ``SimulatedDevices.set_hosts``."""
+        await self._one(change, Done)
+
+    async def tamper(self, acts: Sequence[Act]) -> None:
+        """See ``SimulatedDevices.tamper``."""
+        for part in parts(acts):
+            await self._one(Tamper(part), Done)
+
+    async def alive(self, hosts: Sequence[str]) -> set[str]:
+        """See ``Devices.alive``."""
+        answers = [await self._one(WhoIsAlive(part), Alive) for part in parts(hosts)]
+        return {host for answer in answers for host in answer.hosts}
+
     async def _outcomes(self, effects: Sequence[AnyEffect]) -> AsyncGenerator[Sequence[Outcome], None]:
         """The outcomes of one call per part, all under way at once, as they come."""
         queue: asyncio.Queue[Sequence[Outcome] | None] = asyncio.Queue()
 
         async def ask(start: int, part: Sequence[AnyEffect]) -> None:
             try:
-                async for answer in self._call(Apply(part), Outcomes):
-                    queue.put_nowait([(start + index, error) for index, error in answer.outcomes])
+                async for group in self._outcomes_of(part):
+                    queue.put_nowait([outcome._replace(index=start + outcome.index) for outcome in group])
             finally:
                 queue.put_nowait(None)
 
-        asking = [
-            asyncio.create_task(ask(number * ITEMS_PER_MESSAGE, part), name="ask remote devices")
-            for number, part in enumerate(parts(effects))
-        ]
+        asking: list[asyncio.Task[None]] = []
+        start = 0
+        for part in effect_parts(effects):
+            asking.append(asyncio.create_task(ask(start, part), name="ask remote devices"))
+            start += len(part)
         try:
             ended = 0
             while ended < len(asking):
@@ -174,6 +205,25 @@ class RemoteDevices:
                 task.cancel()
             await asyncio.gather(*asking, return_exceptions=True)
 
+    async def _outcomes_of(self, part: Sequence[AnyEffect]) -> AsyncIterator[Sequence[Outcome]]:
+        """The outcomes of one call, as they come."""
+        request = Apply(part)
+        size = len(encode(request)) if len(part) == 1 else 0
+        if size > MAX_BYTES:
+            yield [Outcome(0, f"{part[0].device}: {type(part[0]).__name__}: {size} bytes are more than can be sent")]
+            return
+        found: dict[int, tuple[Difference, ...]] = {}
+        async for answer in self._answers(request):
+            match answer:
+                case Found(index, first):
+                    found[index] = found.get(index, ()) + first
+                case Outcomes(outcomes) if found:
+                    yield [outcome._replace(found=found.pop(outcome.index, ()) + outcome.found) for outcome in outcomes]
+                case Outcomes(outcomes):
+                    yield outcomes
+                case _:
+                    raise _unexpected(self._subject, answer, request)
+
     async def _one(self, request: Request, kind: type[A]) -> A:
         answers = await self._all(request, kind)
         if len(answers) != 1:
@@ -187,10 +237,18 @@ class RemoteDevices:
             raise DevicesUnavailable(f"{self._subject}: {error}") from error
 
     async def _call(self, request: Request, kind: type[A]) -> AsyncIterator[A]:
+        async for answer in self._answers(request):
+            if not isinstance(answer, kind):
+                raise _unexpected(self._subject, answer, request)
+            yield answer
+
+    async def _answers(self, request: Request) -> AsyncIterator[Answer]:
         async for data in self._channel.call(self._subject, encode(request), self._timeout_s):
             answer = decode_answer(data)
             if isinstance(answer, Refused):
                 raise ValueError(answer.error)  # noqa: TRY004  # about a value of the request, not a type
-            if not isinstance(answer, kind):
-                raise TypeError(f"{self._subject}: {type(answer).__name__} in answer to {type(request).__name__}")
             yield answer
+
+
+def _unexpected(subject: str, answer: Answer, request: Request) -> TypeError:
+    return TypeError(f"{subject}: {type(answer).__name__} in answer to {type(request).__name__}")

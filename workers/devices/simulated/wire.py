@@ -9,18 +9,21 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from workers.devices.simulated.driver import Outcome
-from workers.devices.simulated.fabric import CableHost, CableLeaf, Leftovers, State
+from workers.devices.protocol import Outcome
+from workers.devices.simulated.fabric import CableHost, CableLeaf, Leftovers, SetHosts, State
 from workers.devices.simulated.faults import FaultPlan
 from workers.devices.simulated.host import HostState
 from workers.devices.simulated.leaf import LeafState
 from workers.devices.simulated.reachability import Path
-from workers.effects import AnyEffect
+from workers.devices.simulated.tamper import Act
+from workers.effects import AnyEffect, AuditHost, AuditLeaf, Difference, ResyncFlows, ResyncHost
 
 #: Where a fabric is served: outside of the log's subjects, so that no stream keeps requests.
 SUBJECT = "dlrpc.devices"
-#: How many effects, outcomes, cables or table entries one message holds; each takes up to about 500 bytes.
+#: How many effects, outcomes, differences, cables or table entries one message holds; each takes up to about 500 bytes.
 ITEMS_PER_MESSAGE = 1500
+#: What a message may hold in bytes, with some room for what the transport adds.
+MAX_BYTES = 1_000_000
 #: How many paths one message holds; each takes up to about 3 kB.
 PATHS_PER_MESSAGE = 300
 
@@ -55,7 +58,7 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class Apply(msgspec.Struct, frozen=True, tag=True):
-    """Perform these effects. Answered by ``Outcomes`` as they become known."""
+    """Perform these effects. Answered by ``Outcomes``, and ``Found`` before them, as they become known."""
 
     effects: Sequence[AnyEffect]
 
@@ -87,13 +90,39 @@ class SetFaults(msgspec.Struct, frozen=True, tag=True):
     plan: FaultPlan
 
 
-Request = Apply | Cabling | Trace | Dump | CountLeftovers | SetFaults
+class Tamper(msgspec.Struct, frozen=True, tag=True):
+    """Do this to devices by hand. Answered by ``Done``."""
+
+    acts: Sequence[Act]
+
+
+class WhoIsAlive(msgspec.Struct, frozen=True, tag=True):
+    """Which of these hosts can be heard? Answered by ``Alive``."""
+
+    hosts: Sequence[str]
+
+
+#: ``SetHosts`` is answered by ``Done``.
+Request = Apply | Cabling | Trace | Dump | CountLeftovers | SetFaults | SetHosts | Tamper | WhoIsAlive
 
 
 class Outcomes(msgspec.Struct, frozen=True, tag=True):
-    """(index into the effects of the request, error), as in ``Devices.apply``."""
+    """As in ``Devices.apply``, with indices into the effects of the request."""
 
     outcomes: Sequence[Outcome]
+
+
+class Found(msgspec.Struct, frozen=True, tag=True):
+    """The first, or next, part of what the effect at ``index`` found; its outcome brings the last."""
+
+    index: int
+    found: tuple[Difference, ...]
+
+
+class Alive(msgspec.Struct, frozen=True, tag=True):
+    """Those of the hosts asked for that can be heard, in the order of the question."""
+
+    hosts: Sequence[str]
 
 
 class Paths(msgspec.Struct, frozen=True, tag=True):
@@ -124,7 +153,7 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
     error: str
 
 
-Answer = Outcomes | Paths | Dumped | Counted | Done | Refused
+Answer = Outcomes | Found | Alive | Paths | Dumped | Counted | Done | Refused
 
 encode = msgspec.json.Encoder().encode
 #: bytes → Request. Raises msgspec.DecodeError.
@@ -137,6 +166,51 @@ def parts(items: Sequence[T], size: int = ITEMS_PER_MESSAGE) -> Iterator[Sequenc
     """``items`` in parts of at most ``size``."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
+
+
+def effect_parts(effects: Sequence[AnyEffect]) -> Iterator[Sequence[AnyEffect]]:
+    """``effects`` in parts for a message each. One that is larger than a message is alone in its part."""
+    return _packed(effects, _weight)
+
+
+def outcome_parts(outcomes: Sequence[Outcome]) -> Iterator[Found | Outcomes]:
+    """``outcomes`` in answers of a message each."""
+    last: list[Outcome] = []
+    for outcome in outcomes:
+        if len(outcome.found) < ITEMS_PER_MESSAGE:
+            last.append(outcome)
+            continue
+        *first, rest = parts(outcome.found)
+        yield from (Found(outcome.index, tuple(found)) for found in first)
+        last.append(outcome._replace(found=tuple(rest)))
+    for packed in _packed(last, lambda outcome: 1 + len(outcome.found)):
+        yield Outcomes(packed)
+
+
+def _packed(items: Sequence[T], weight: Callable[[T], int]) -> Iterator[Sequence[T]]:
+    """``items`` in parts that weigh at most ``ITEMS_PER_MESSAGE`` each, or hold one item."""
+    start = full = 0
+    for index, item in enumerate(items):
+        full += weight(item)
+        if full > ITEMS_PER_MESSAGE and index > start:
+            yield items[start:index]
+            start, full = index, weight(item)
+    if items:
+        yield items[start:]
+
+
+def _weight(effect: AnyEffect) -> int:
+    match effect:
+        case ResyncHost(keep=keep):
+            return 1 + len(keep)
+        case ResyncFlows(flows=flows):
+            return 1 + len(flows)
+        case AuditHost(vnics=vnics, flows=flows):
+            return 1 + len(vnics) + len(flows)
+        case AuditLeaf(entries=entries):
+            return 1 + len(entries)
+        case _:
+            return 1
 
 
 def state_parts(state: State) -> Iterator[State]:

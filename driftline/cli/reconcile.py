@@ -1,0 +1,169 @@
+"""``driftline reconcile``: compare what devices hold with what the log says; what differs is repaired."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import TypeAlias, cast
+
+import click
+import msgspec
+
+from bus.envelope import Recorded
+from bus.events import (
+    HostAudited,
+    HostAuditRequested,
+    HostDifference,
+    LeafAudited,
+    LeafAuditRequested,
+    LeafDifference,
+)
+from driftline.cli.common import people, print_json, print_table, run, server_options
+from driftline.client import Client
+from driftline.errors import NotDone, UsageError
+from driftline.plane import working_plane
+from driftline.stack import Options, Stack, open_stack
+from driftline.state import rows, wait_projected
+from driftline.world_setup import world_of_log
+from projections.hosts import HostStateRow
+from projections.world import World
+
+_Request: TypeAlias = HostAuditRequested | LeafAuditRequested
+#: A device, and what was asked of it.
+_Asked: TypeAlias = tuple[type[_Request], str]
+#: States in which a host cannot be compared.
+_SILENT = ("down", "returned")
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that a device lacks (``missing``) or holds without a right to."""
+
+    device: str
+    what: str
+    missing: bool
+
+
+class Reconciled(msgspec.Struct, kw_only=True):
+    """The document of ``reconcile``. ``skipped``: hosts that are down; ``errors``: why a device was not compared."""
+
+    compared: int
+    differences: list[Difference]
+    skipped: list[str]
+    errors: dict[str, str]
+
+
+@click.command()
+@click.option("--host", help="Only this host.")
+@click.option("--leaf", help="Only this leaf.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds to wait.",
+)
+@server_options()
+def reconcile(options: Options, host: str | None, leaf: str | None, timeout_s: float, as_json: bool) -> None:
+    """Compare what hosts and leaves hold with what the log says, and show what differs: that is repaired at once.
+
+    All leaves and all hosts that are not down, or the one that is named. It also happens by itself, now and then.
+    """
+    if host and leaf:
+        raise UsageError("only one of --host and --leaf can be given")
+    run(_reconcile(options, host, leaf, timeout_s, as_json=as_json))
+
+
+async def _reconcile(options: Options, host: str | None, leaf: str | None, timeout_s: float, *, as_json: bool) -> None:
+    async with open_stack(options) as stack, working_plane(stack) as plane:
+        await wait_projected(stack, plane, await stack.log.last_position())
+        requests = _requests(await world_of_log(stack), host, leaf)
+        skipped = [] if host or leaf else await _silent(stack)
+        requests = [one for one in requests if not (isinstance(one, HostAuditRequested) and one.host in skipped)]
+        found = await _compare(stack, requests, timeout_s)
+        found.skipped = skipped
+        if plane.projector is not None:
+            await plane.projector.wait_for(await stack.log.last_position())
+    if as_json:
+        print_json(found)
+    elif found.compared:
+        _show(found)
+    if found.errors:
+        device, error = next(iter(found.errors.items()))
+        raise NotDone(f"{len(found.errors)} of {len(requests)} devices could not be compared: {device}: {error}")
+
+
+def _requests(world: World, host: str | None, leaf: str | None) -> list[_Request]:
+    """What to ask for. Raises UsageError for what the world has not."""
+    leaves = {leaf: row.az for row in world.hosts.values() for leaf in (row.leaf_a, row.leaf_b)}
+    if host is not None:
+        if host not in world.hosts:
+            raise UsageError(f"--host: {host} is no host of the world")
+        return [HostAuditRequested(host=host, az=world.hosts[host].az)]
+    if leaf is not None:
+        if leaf not in leaves:
+            raise UsageError(f"--leaf: {leaf} is no leaf that a host hangs on")
+        return [LeafAuditRequested(leaf=leaf, az=leaves[leaf])]
+    of_hosts = [HostAuditRequested(host=row.host, az=row.az) for row in world.hosts.values()]
+    return [*of_hosts, *(LeafAuditRequested(leaf=name, az=az) for name, az in leaves.items())]
+
+
+async def _silent(stack: Stack) -> list[str]:
+    states = cast(list[HostStateRow], await rows(stack.database, "host_states"))
+    return [row.host for row in states if row.state in _SILENT]
+
+
+async def _compare(stack: Stack, requests: Sequence[_Request], timeout_s: float) -> Reconciled:
+    """Ask, and wait for every answer. Raises NotDone, naming devices, when some do not come."""
+    after = await stack.log.last_position()
+    published = await Client(stack.log, actor="cli").publish_all(requests)
+    waiting = {(type(request), one.instance): one.position for request, one in zip(requests, published, strict=True)}
+    found = Reconciled(compared=0, differences=[], skipped=[], errors={})
+    try:
+        async with asyncio.timeout(timeout_s):
+            async for batch in stack.log.follow(after):
+                for r in batch.records:
+                    _take(found, r, waiting)
+                if not waiting:
+                    break
+    except TimeoutError as error:
+        silent = ", ".join(sorted(device for _, device in waiting))
+        raise NotDone(f"no answer within {timeout_s:g} s from {silent} (do ovs-agent and cnc run?)") from error
+    return found
+
+
+def _take(found: Reconciled, r: Recorded, waiting: dict[_Asked, int]) -> None:
+    """Take in an answer to our request, or to a later one: a device answers the newest."""
+    match r.event:
+        case HostAudited() as answer:
+            asked: _Asked = (HostAuditRequested, answer.host)
+        case LeafAudited() as answer:
+            asked = (LeafAuditRequested, answer.leaf)
+        case _:
+            return
+    if answer.epoch < waiting.get(asked, answer.epoch + 1):
+        return
+    del waiting[asked]
+    device = asked[1]
+    if answer.error:
+        found.errors[device] = answer.error
+        return
+    found.compared += 1
+    differences: Sequence[HostDifference | LeafDifference] = answer.differences
+    found.differences += [Difference(device=device, what=_in_words(d), missing=d.missing) for d in differences]
+
+
+def _in_words(one: HostDifference | LeafDifference) -> str:
+    match one:
+        case HostDifference(part=part, port=port, generation=generation):
+            return f"{part} of port {port}, generation {generation}"
+        case LeafDifference(interface=interface, vlan=vlan, vni=vni):
+            return f"{interface} VLAN {vlan} to VNI {vni}"
+
+
+def _show(found: Reconciled) -> None:
+    if found.differences:
+        table = [[one.device, one.what, "missing" if one.missing else "not wanted"] for one in found.differences]
+        print_table(f"{len(table)} differences, under repair", ("device", "what", "how"), table)
+    else:
+        people().print(f"[green]no differences[/]: {found.compared} devices are as the log says")
+    if found.skipped:
+        people().print(f"not compared, because they are down: {', '.join(found.skipped)}")

@@ -1,0 +1,328 @@
+"""What runs are about: each theme writes requests and faults into a draft."""
+
+import random
+from collections.abc import Callable
+from typing import NamedTuple
+
+from driftline.simulator.actions import (
+    AnyAction,
+    Copy,
+    Crash,
+    Forge,
+    RunTwin,
+    SetBus,
+    SetDevices,
+    SetHabit,
+    SetHands,
+    SetPower,
+    Tamper,
+)
+from driftline.simulator.bus import BusFaults
+from driftline.simulator.process import Habit
+from driftline.simulator.requests import Requests
+from driftline.simulator.worlds import Place
+from workers.devices.simulated.fabric import SetHosts
+from workers.devices.simulated.faults import CLASSES, EffectFaults, FaultPlan
+
+CENTRAL = ("nova", "cnc", "ipam", "liveness")
+LOCAL = ("compute", "ovs-agent")
+#: How devices fare when nothing is wrong with them: they are slow, that is all.
+SLOW = {kind: EffectFaults(latency=0.05, jitter=1.0) for kind in CLASSES}
+HEALTHY = FaultPlan(effects=SLOW)
+
+#: How often users ask for what, unless a theme says otherwise.
+USUAL = {
+    **{"spawn": 10.0, "pinned": 3.0, "burst": 1.0, "wrong": 1.0, "delete": 4.0, "spawn_and_delete": 1.0},
+    **{"drift": 5.0, "drift_twice": 1.0, "drift_back": 0.5, "drift_and_delete": 1.0},
+}
+DRIFTING = {"spawn": 6.0, "drift": 6.0, "drift_twice": 4.0, "drift_back": 3.0, "drift_and_delete": 3.0, "delete": 2.0}
+
+
+class Draft:
+    """A scenario in the making. It lasts from 0 to ``end_s``."""
+
+    def __init__(self, chance: random.Random, place: Place, layout: str, end_s: float, requests: Requests) -> None:
+        self.chance = chance
+        self.place = place
+        self.end_s = end_s
+        self.requests = requests
+        self.faults: list[AnyAction] = []
+        hosted = LOCAL if layout == "shared" else tuple(f"{name}@{host}" for name in LOCAL for host in place.hosts)
+        self.processes = (*CENTRAL, *hosted)
+
+    def usual(self, count: int = 18, weights: dict[str, float] | None = None, **more: float) -> None:
+        """Some instances early, then a mix of requests until shortly before the end."""
+        self.requests.mixed(0.5, 2.0, 4, {"spawn": 1.0})
+        self.requests.mixed(3.0, self.end_s - 1.0, count, (weights or USUAL) | more)
+
+    def moments(self, count: int) -> list[float]:
+        """``count`` times at which something goes wrong."""
+        return sorted(self.chance.uniform(1.0, self.end_s) for _ in range(count))
+
+    def some(self, low: float, high: float) -> float:
+        """Something between."""
+        return self.chance.uniform(low, high)
+
+    def devices(self, at_s: float, faults: EffectFaults | None = None, broken: dict[str, str] | None = None) -> None:
+        """From then on devices are slow, fail like this (all kinds alike), and these are broken."""
+        effects = SLOW if faults is None else dict.fromkeys(CLASSES, faults)
+        plan = FaultPlan(effects=effects, broken=broken or {}, seed=self.chance.randrange(1 << 30))
+        self.faults.append(SetDevices(at_s=at_s, plan=plan))
+
+    def bus(self, at_s: float, process: str = "", **faults: float) -> None:
+        """From then on a process, or all, fare like this with the log."""
+        self.faults.append(SetBus(at_s=at_s, process=process, faults=BusFaults(**faults)))  # type: ignore[arg-type]
+
+    def power(self, at_s: float, **change: tuple[str, ...]) -> None:
+        """Hosts die, are cut off, or come back."""
+        self.faults.append(SetPower(at_s=at_s, change=SetHosts(**change)))
+
+    def crashes(self, count: int) -> None:
+        """Anybody dies at any time."""
+        for at_s in self.moments(count):
+            process = self.chance.choice(self.processes)
+            self.faults.append(Crash(at_s=at_s, process=process, down_s=self.some(0.01, 5.0)))
+
+
+def _calm(draft: Draft) -> None:
+    draft.devices(0.0)
+    draft.usual(24)
+
+
+def _victim(draft: Draft) -> None:
+    """One process dies all the time, right after it has done something, and forgets how far it was."""
+    draft.usual(14, USUAL | DRIFTING)
+    victim = draft.chance.choice((*draft.processes, "cnc", "ipam"))
+    habit = Habit(on_append=draft.some(0.0, 0.4), on_effect=draft.some(0.0, 0.3), down_s=draft.some(0.05, 3.0))
+    draft.faults += [
+        SetHands(at_s=0.0, unavailable=0.0, leftovers=0.5),
+        SetHabit(at_s=draft.some(0.0, 5.0), process=victim, habit=habit),
+    ]
+    draft.bus(0.0, victim, append_s=0.1, checkpoint_fails=draft.some(0.0, 1.0), held=draft.some(0.0, 0.2))
+    draft.devices(0.0, EffectFaults(latency=0.1, jitter=1.0, timeout=0.1, late=0.1, lateness=8.0))
+
+
+def _crashes(draft: Draft) -> None:
+    draft.usual()
+    draft.crashes(25)
+    draft.faults.append(SetHands(at_s=0.0, unavailable=0.05, leftovers=0.5))
+    draft.bus(0.0, append_s=0.2, follow_s=0.3, checkpoint_fails=0.3)
+    draft.devices(0.0)
+
+
+def _twins(draft: Draft) -> None:
+    """Two processes of one worker, which do not know of each other, and die now and then."""
+    draft.usual(18, USUAL | DRIFTING)
+    draft.devices(0.0, EffectFaults(latency=0.1, jitter=1.0, late=0.1, lateness=5.0))
+    draft.bus(0.0, append_s=draft.some(0.01, 0.3), follow_s=draft.some(0.01, 0.5), held=0.1)
+    draft.crashes(8)
+    for at_s in draft.moments(6):
+        process = draft.chance.choice(draft.processes)
+        draft.faults.append(RunTwin(at_s=at_s, process=process, for_s=draft.some(0.5, 10.0)))
+
+
+def _bus(draft: Draft) -> None:
+    """Only the bus: what is sent is lost, comes late, comes twice; at times nothing gets through."""
+    draft.usual()
+    draft.devices(0.0)
+    for at_s in (0.0, *draft.moments(3)):
+        draft.bus(
+            at_s,
+            append_s=draft.some(0.01, 0.5),
+            follow_s=draft.some(0.01, 1.0),
+            batch_max=draft.chance.choice((1, 3, 50)),
+            lost=draft.some(0.0, 0.3),
+            unacknowledged=draft.some(0.0, 0.3),
+            held=draft.some(0.0, 0.2),
+            doubled=draft.some(0.0, 0.1),
+            checkpoint_fails=draft.some(0.0, 0.5),
+            beat_fails=draft.some(0.0, 0.3),
+        )
+    for at_s in draft.moments(2):
+        process = draft.chance.choice(draft.processes)
+        draft.bus(at_s, process, down=True)
+        draft.faults.append(Crash(at_s=at_s + 0.1, process=process, down_s=draft.some(0.1, 3.0)))
+        draft.bus(at_s + draft.some(1.0, 12.0), process)
+
+
+def _devices(draft: Draft) -> None:
+    """Only devices: they refuse, lie, fall silent, and do late what they were told."""
+    draft.usual(18, USUAL | {"delete": 6.0})
+    for at_s in (0.0, *draft.moments(4)):
+        faults = EffectFaults(
+            latency=draft.some(0.0, 0.5),
+            jitter=1.0,
+            fail=draft.some(0.0, 0.3),
+            applied_fail=draft.some(0.0, 0.1),
+            timeout=draft.some(0.0, 0.2),
+            partial=draft.some(0.0, 0.1),
+            late=draft.some(0.0, 0.3),
+            lateness=draft.some(0.5, 20.0),
+        )
+        draft.devices(at_s, faults)
+
+
+def _leaf(draft: Draft) -> None:
+    """A leaf is broken for a while; then its twin, or both."""
+    draft.usual(18, USUAL | DRIFTING)
+    draft.devices(0.0)
+    pair = draft.chance.choice((("l1", "l2"), ("l1", "l2"), ("l3", "l4")))
+    at_s = draft.some(0.5, 4.0)
+    for broken in (pair[:1], pair[1:], pair if draft.chance.random() < 0.5 else ()):
+        draft.devices(at_s, broken=dict.fromkeys(broken, "no power"))
+        at_s += draft.some(1.0, draft.end_s / 3)
+    draft.devices(at_s)
+
+
+def _churn(draft: Draft) -> None:
+    """One host, one network: the same two leaf interfaces are needed and not needed again and again."""
+    draft.devices(0.0, EffectFaults(latency=0.1, jitter=1.0, fail=0.2, timeout=0.1, late=0.2, lateness=6.0))
+    host = draft.place.hosts[0]
+    for at_s in draft.moments(9):
+        draft.requests.spawn(at_s, network="n1", host=host)
+        draft.requests.delete(at_s + draft.some(0.0, 4.0))
+    draft.requests.mixed(5.0, draft.end_s, 8, {"delete": 3.0, "drift": 2.0, "drift_and_delete": 1.0})
+    victim = Habit(on_append=draft.some(0.0, 0.3), on_effect=draft.some(0.0, 0.3), down_s=1.0)
+    draft.faults.append(SetHabit(at_s=0.0, process="cnc", habit=victim))
+
+
+def _tight(draft: Draft) -> None:
+    """Pools and hosts run full in the middle of a burst."""
+    draft.devices(0.0)
+    draft.bus(0.0, append_s=draft.some(0.01, 0.3), follow_s=draft.some(0.01, 0.5))
+    draft.usual(20, USUAL | {"burst": 6.0, "delete": 10.0, "drift": 3.0})
+    draft.crashes(4)
+
+
+def _drifts(draft: Draft) -> None:
+    """Drifts of drifts, there and back, deletes in between; slow devices, so that they meet."""
+    faults = EffectFaults(latency=draft.some(0.05, 0.6), jitter=1.0, late=draft.some(0.0, 0.2), lateness=5.0)
+    draft.devices(0.0, faults)
+    draft.bus(0.0, append_s=draft.some(0.01, 0.2), follow_s=draft.some(0.01, 0.4))
+    draft.usual(20, DRIFTING)
+    draft.crashes(draft.chance.choice((0, 6)))
+
+
+def _dead_hosts(draft: Draft) -> None:
+    """Hosts lose power and get it back, some of them much later, some in the middle of a drift."""
+    draft.devices(0.0)
+    draft.usual(18)
+    for at_s in draft.moments(3):
+        host = draft.chance.choice(draft.place.hosts)
+        draft.power(at_s, power_off=(host,))
+        if draft.chance.random() < 0.4:
+            draft.requests.fail_host(at_s + draft.some(0.0, 20.0), host)
+        if draft.chance.random() < 0.7:
+            back_s = at_s + draft.some(5.0, 140.0)
+            draft.power(back_s, power_on=(host,))
+            draft.requests.return_host(back_s + draft.some(0.0, 30.0), host)
+        for after_s in (draft.some(0.0, 5.0), draft.some(50.0, 90.0)):
+            draft.requests.drift(at_s + after_s)
+
+
+def _cut_off(draft: Draft) -> None:
+    """Hosts cannot be spoken to, and forward still."""
+    draft.devices(0.0)
+    draft.usual(18)
+    for at_s in draft.moments(3):
+        host = draft.chance.choice(draft.place.hosts)
+        draft.power(at_s, cut_off=(host,))
+        draft.power(at_s + draft.some(5.0, 140.0), reconnect=(host,))
+        draft.requests.mixed(at_s, at_s + 80.0, 3, {"drift": 2.0, "delete": 1.0, "drift_twice": 1.0})
+    if draft.chance.random() < 0.5:
+        draft.bus(0.0, beat_fails=0.3, follow_s=0.5)
+
+
+def _operators(draft: Draft) -> None:
+    """Hosts are drained, failed and returned by hand, while everything works."""
+    draft.devices(0.0)
+    draft.usual(18)
+    weights = {"fail_host": 2.0, "drain_host": 3.0, "return_host": 4.0}
+    draft.requests.mixed(5.0, draft.end_s, 9, weights)
+    draft.crashes(draft.chance.choice((0, 5)))
+
+
+def _tampering(draft: Draft) -> None:
+    """Somebody works on the devices by hand."""
+    draft.devices(0.0)
+    draft.usual(18)
+    tricks = ("drop vnic", "drop flow", "drop entry", "add vnic", "add flow", "add entry")
+    for at_s in draft.moments(6):
+        draft.faults.append(Tamper(at_s=at_s, trick=draft.chance.choice(tricks), pick=draft.chance.random()))  # type: ignore[arg-type]
+    draft.requests.mixed(3.0, draft.end_s, 6, {"audit": 1.0})
+
+
+def _orphans(draft: Draft) -> None:
+    """Ports that nobody owns."""
+    draft.devices(0.0)
+    draft.usual(10)
+    draft.requests.mixed(2.0, draft.end_s, 3, {"orphan": 1.0})
+    draft.crashes(3)
+
+
+def _forgers(draft: Draft) -> None:
+    """What was said is said again, and reports come of hosts and generations that are not the port's."""
+    draft.devices(0.0)
+    draft.usual(18, USUAL | DRIFTING)
+    for at_s in draft.moments(14):
+        draft.faults.append(Copy(at_s=at_s, pick=draft.chance.random(), anew=draft.chance.random() < 0.5))
+    for at_s in draft.moments(14):
+        kind, host = draft.chance.randrange(100), draft.chance.choice(draft.place.hosts)
+        draft.faults.append(Forge(at_s=at_s, pick=draft.chance.random(), kind=kind, host=host))
+
+
+def _storm(draft: Draft) -> None:
+    """Everything at once."""
+    draft.usual(18, USUAL | {"fail_host": 0.3, "drain_host": 0.3, "return_host": 0.6, "audit": 0.5})
+    _faulty = EffectFaults(
+        latency=0.2, jitter=1.0, fail=0.1, applied_fail=0.05, timeout=0.1, partial=0.05, late=0.1, lateness=10.0
+    )
+    draft.devices(0.0, _faulty)
+    draft.faults.append(SetHands(at_s=0.0, unavailable=0.1, leftovers=0.5))
+    draft.bus(
+        0.0,
+        append_s=0.2,
+        follow_s=0.4,
+        lost=0.1,
+        unacknowledged=0.1,
+        held=0.1,
+        doubled=0.02,
+        checkpoint_fails=0.3,
+        beat_fails=0.2,
+    )
+    draft.crashes(12)
+    host = draft.chance.choice(draft.place.hosts)
+    at_s = draft.some(5.0, draft.end_s / 2)
+    kind = draft.chance.choice((("power_off", "power_on"), ("cut_off", "reconnect")))
+    draft.power(at_s, **{kind[0]: (host,)})
+    draft.power(at_s + draft.some(5.0, 100.0), **{kind[1]: (host,)})
+
+
+class Theme(NamedTuple):
+    """What a run is about, and how long it lasts before faults stop, seconds from to."""
+
+    write: Callable[[Draft], None]
+    lasts_s: tuple[float, float] = (8.0, 30.0)
+    tight: bool = False
+
+
+_LONG = (90.0, 180.0)
+THEMES: dict[str, Theme] = {
+    "calm": Theme(_calm),
+    "victim": Theme(_victim),
+    "leaf": Theme(_leaf),
+    "drifts": Theme(_drifts),
+    "dead hosts": Theme(_dead_hosts, _LONG),
+    "churn": Theme(_churn),
+    "bus": Theme(_bus),
+    "forgers": Theme(_forgers),
+    "devices": Theme(_devices),
+    "cut off": Theme(_cut_off, _LONG),
+    "tight": Theme(_tight, tight=True),
+    "crashes": Theme(_crashes),
+    "twins": Theme(_twins),
+    "operators": Theme(_operators, _LONG),
+    "tampering": Theme(_tampering),
+    "storm": Theme(_storm, _LONG),
+    "orphans": Theme(_orphans),
+}

@@ -1,0 +1,75 @@
+"""The rows of ports and of their claims, as ``projections.ports`` folds them."""
+
+from projections.fold import Row
+
+
+class PortRow(Row):
+    """A port that is not deleted. ``underlay`` and ``overlay`` are Figure 8's two statuses; the rest says why.
+
+    ``claimed_at`` is the log position of the current claim, ``orphan_seen_us`` when the port was first seen without an
+    instance, 0 once anybody has reported on it since.
+    """
+
+    port: str
+    name: str
+    instance: str
+    az: str
+    host: str
+    generation: int
+    network: str
+    subnet: str
+    vpc: str
+    vrf: str
+    ip: str
+    prefix_length: int
+    mac: str
+    gateway: str
+    physical_network: str
+    vlan: int
+    vni: int
+    correlation: str
+    underlay: str = "DOWN"
+    overlay: str = "DOWN"
+    underlay_report: str = ""
+    overlay_report: str = ""
+    registered: bool = False
+    plugged: bool = False
+    bind_requested: bool = False
+    bound: bool = False
+    unplugged: bool = False
+    delete_requested: bool = False
+    unbound: bool = False
+    underlay_removed: bool = False
+    overlay_removed: bool = False
+    orphan_seen_us: int = 0
+    claimed_at: int = 0
+    reason: str = ""
+    allocated_us: int = 0
+    changed_us: int = 0
+
+    @property
+    def usable(self) -> bool:
+        """Both planes ACTIVE for the current binding (invariant 4)."""
+        return self.underlay == "ACTIVE" and self.overlay == "ACTIVE"
+
+
+class StaleClaimRow(Row):
+    """A claim that is over, and of which something may be left: on its host (underlay) or its leaves (overlay).
+
+    ``position``: where in the log it was superseded; ``unbound``: its host and CNC were told.
+    """
+
+    port: str
+    generation: int
+    az: str
+    host: str
+    instance: str
+    physical_network: str
+    vlan: int
+    vni: int
+    correlation: str
+    position: int
+    unbound: bool = False
+    unplugged: bool = False
+    underlay_removed: bool = False
+    overlay_removed: bool = False

@@ -1,0 +1,355 @@
+"""Violations of each invariant, planted into a tale: each must be found, and named."""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+import pytest
+
+from bus.events import (
+    HostAgentStarted,
+    HostDraining,
+    HostDrainRequested,
+    HostFenced,
+    HostRefused,
+    InstanceActive,
+    InstanceDrifted,
+    InstanceDriftRequested,
+    InstanceFailed,
+    InstanceTerminating,
+    LeafVlanAdded,
+    NetworkCreated,
+    PortBound,
+    PortCreateRequested,
+    PortOrphanSeen,
+    PortOverlayRemoved,
+    PortOverlayReported,
+    PortPlugged,
+    PortRefused,
+    PortUnbound,
+    PortUnderlayRemoved,
+    PortUnderlayReported,
+    SubnetCreated,
+)
+from driftline.invariants import Violation
+from tests.driftline.test_invariants_tale import AZ, HOUR_US, Tale, allocated, claimed, down, gone, scheduled
+from workers.devices.simulated.host import Flow
+from workers.devices.simulated.leaf import Entry
+
+# Planted violations: (number, what is done to a tale)
+
+
+def an_address_twice(tale: Tale) -> None:
+    tale.spawn()
+    tale.say(allocated(2, ip="10.0.0.11"))
+
+
+def a_mac_twice(tale: Tale) -> None:
+    tale.spawn()
+    tale.say(allocated(2, mac="aa:11"))
+
+
+def the_gateway_given_out(tale: Tale) -> None:
+    tale.say(allocated(2, ip="10.0.0.1"))
+
+
+def a_name_twice(tale: Tale) -> None:
+    tale.spawn()
+    tale.say(allocated(2, name="i1"))
+
+
+def a_pool_that_does_not_add_up(tale: Tale) -> None:
+    tale.auditor._folded.addresses.pools["s1"].row.free -= 1
+    tale.spawn()
+
+
+def a_pool_that_lost_a_port(tale: Tale) -> None:
+    row = tale.auditor._folded.addresses.pools["s1"].row
+    row.free, row.allocated = row.free - 1, row.allocated + 1
+    tale.spawn()
+
+
+def usable_without_a_vnic(tale: Tale) -> None:
+    port = tale.live()
+    tale.fabric.host("h1").withdraw_vnic(port, 1)
+    tale.check()
+
+
+def usable_without_flows(tale: Tale) -> None:
+    port = tale.live()
+    tale.fabric.host("h1").drop_flow(port)
+    tale.check()
+
+
+def said_to_work_before_it_did(tale: Tale) -> None:
+    port = tale.spawn()
+    tale.say(InstanceActive(instance="i1", az=AZ, host="h1", port=port), "spawn-1")
+
+
+def an_ip_changed_by_drift(tale: Tale) -> None:
+    tale.live()
+    tale.say(claimed(1, "h2", "h1", 2, ip="10.0.0.99"))
+
+
+def a_generation_again(tale: Tale) -> None:
+    tale.live()
+    tale.say(claimed(1, "h2", "h1", 1))
+
+
+def a_request_answered_twice(tale: Tale) -> None:
+    port = tale.live()
+    tale.say(InstanceActive(instance="i1", az=AZ, host="h1", port=port), "spawn-1")
+
+
+def a_request_refused_and_granted(tale: Tale) -> None:
+    tale.say(HostDrainRequested(host="h1"), "drain")
+    tale.say(HostDraining(host="h1", az=AZ), "drain")
+    tale.say(HostRefused(host="h1", reason="no", field="host", value="h1"), "drain")
+
+
+def a_request_never_answered(tale: Tale) -> None:
+    tale.live()
+    tale.say(InstanceDriftRequested(instance="i1"), "drift-1")
+    tale.quiet()
+
+
+def a_redelivered_spawn_that_allocates_again(tale: Tale) -> None:
+    tale.spawn()
+    tale.say(allocated(2, instance="i1"))
+
+
+def two_vnis_on_a_vlan(tale: Tale) -> None:
+    tale.spawn()
+    tale.say(allocated(2, vni=5002))
+
+
+def two_vnis_on_a_vlan_of_a_leaf(tale: Tale) -> None:
+    tale.live()
+    tale.fabric.leaf("l1").interfaces["e9"] = {1: Entry(5002, "vrf1", "10.0.0.1/24")}
+    tale.check()
+
+
+def more_entries_than_the_hardware_holds(tale: Tale) -> None:
+    tale.live()
+    tale.fabric.leaf("l1").capacity = 0
+    tale.check()
+
+
+def an_entry_that_nobody_needs(tale: Tale) -> None:
+    tale.fabric.leaf("l1").put("e1", 7, Entry(5001, "vrf1", "10.0.0.1/24"))
+    tale.check()
+
+
+def an_entry_removed_under_a_port(tale: Tale) -> None:
+    tale.live()
+    tale.fabric.leaf("l2").drop("e1", 1)
+    tale.check()
+
+
+def a_reference_count_that_is_off(tale: Tale) -> None:
+    tale.live()
+    tale.auditor._folded.leaves._users["l1", "e1", 1].add(("nobody", 1))
+    tale.report(PortBound, tale.spawn(2), vlan=1, vni=5001)
+
+
+def a_second_writer(tale: Tale) -> None:
+    added = LeafVlanAdded(leaf="l1", az=AZ, interface="e1", vlan=1, vni=5001, epoch=1)
+    tale.say(added, actor="someone")
+
+
+def two_wishes_of_one_epoch(tale: Tale) -> None:
+    tale.leaf("h1", 1, 3)
+    tale.leaf("h1", 1, 3, present=False)
+
+
+def a_living_port_collected(tale: Tale) -> None:
+    port = tale.live()
+    tale.report(PortUnbound, port, vlan=1, vni=5001)
+
+
+def an_orphan(tale: Tale, *, looks: Sequence[int], wait_us: int, report: bool = False) -> None:
+    tale.say(allocated(1))
+    for look in looks:
+        tale.now_us += wait_us
+        seen = PortOrphanSeen(port="i1-0", az=AZ, host="h1", generation=1, look=look)  # type: ignore[arg-type]
+        tale.say(seen, id=f"look-{look}")
+        if report and look == 1:
+            tale.report(PortPlugged, "i1-0", received_us=0)
+    unbound = PortUnbound(port="i1-0", az=AZ, host="h1", generation=1, vlan=1, vni=5001)
+    tale.say(unbound, cause=f"look-{looks[-1]}")
+
+
+def collected_after_one_look(tale: Tale) -> None:
+    an_orphan(tale, looks=(1,), wait_us=HOUR_US)
+
+
+def collected_without_a_grace_period(tale: Tale) -> None:
+    an_orphan(tale, looks=(1, 2), wait_us=1000)
+
+
+def collected_in_spite_of_a_fresh_report(tale: Tale) -> None:
+    an_orphan(tale, looks=(1, 2), wait_us=HOUR_US, report=True)
+
+
+def an_address_of_an_overlapping_subnet(tale: Tale) -> None:
+    tale.say(NetworkCreated(network="n2", vpc="v1", vni=5002))
+    tale.say(SubnetCreated(subnet="s2", network="n2", cidr="10.0.0.128/25", gateway="10.0.0.129"))
+    tale.say(allocated(1, network="n2", subnet="s2", ip="10.0.0.140", vni=5002))
+
+
+def flows_installed_anew_by_a_restart(tale: Tale) -> None:
+    port = tale.live()
+    cookie = tale.say(HostAgentStarted(host="h1", az=AZ))
+    tale.fabric.host("h1").put_flow(port, Flow(1, "aa:11", 1, cookie))
+    tale.check()
+
+
+def an_undeclared_edge(tale: Tale) -> None:
+    port = tale.spawn()
+    claim = tale.auditor.live[port].current
+    tale.report(PortUnderlayReported, port, status="ACTIVE", detected_us=0)
+    claim.overlay = "ERROR"
+    row = tale.auditor._folded.ports[port,]
+    row.overlay_report = "ERROR"
+    tale.report(PortBound, port, vlan=1, vni=5001)
+
+
+def a_count_of_figure_8_that_is_off(tale: Tale) -> None:
+    tale.auditor._folded.states.counts["ACTIVE_ACTIVE"] += 1
+    tale.spawn()
+
+
+def a_network_without_the_label(tale: Tale) -> None:
+    create = PortCreateRequested(port="i1-0", az=AZ, host="h1", name="i1", instance="i1", label="test")
+    tale.say(create)
+    tale.say(allocated(1))
+
+
+def refused_though_there_is_room(tale: Tale) -> None:
+    tale.say(PortCreateRequested(port="i1-0", az=AZ, host="h1", name="i1", instance="i1", label="prod"))
+    reason = "no address is left in any network with this label"
+    tale.say(PortRefused(port="i1-0", az=AZ, host="h1", instance="i1", reason=reason, field="label", value="prod"))
+
+
+def cleared_without_the_host_s_word(tale: Tale) -> None:
+    port = tale.live()
+    tale.drift()
+    tale.leaf("h1", 1, tale.unbound_at, present=False)
+    tale.report(PortOverlayRemoved, port, "h1", 1)
+    tale.cleared(port, "h1", 1)
+
+
+def cleared_without_the_leaves_word(tale: Tale) -> None:
+    port = tale.live()
+    tale.drift()
+    tale.report(PortUnderlayRemoved, port, "h1", 1)
+    tale.cleared(port, "h1", 1)
+
+
+def the_old_host_holds_on(tale: Tale) -> None:
+    port = tale.live()
+    tale.drift()
+    vnic = tale.fabric.host("h1").vnics[port]
+    tale.clear(port, "h1", 1)
+    tale.cleared(port, "h1", 1)
+    tale.fabric.host("h1").vnics[port] = vnic
+    tale.check()
+
+
+def a_port_that_waits_for_ever(tale: Tale) -> None:
+    port = tale.spawn()
+    tale.say(InstanceFailed(instance="i1", az=AZ, host="h1", reason="late"), "spawn-1")
+    assert port in tale.auditor.live
+    tale.auditor._stories.failed.clear()
+    tale.quiet()
+
+
+def a_failed_spawn_that_keeps_its_port(tale: Tale) -> None:
+    tale.live()
+    tale.auditor._stories.failed["i1"] = tale.position
+    tale.quiet()
+
+
+def a_device_that_holds_a_freed_port(tale: Tale) -> None:
+    port = tale.live()
+    device = tale.fabric.host("h1")
+    vnic = device.vnics[port]
+    tale.say(InstanceTerminating(instance="i1", az=AZ, host="h1"))
+    tale.report(PortUnbound, port, vlan=1, vni=5001)
+    tale.clear(port, "h1", 1)
+    tale.say(gone("h1"))
+    device.vnics[port] = vnic
+    tale.check()
+
+
+def something_left_after_all_was_deleted(tale: Tale) -> None:
+    tale.live()
+    tale.auditor.once_deleted(tale.fabric)
+
+
+def a_vnic_with_another_address(tale: Tale) -> None:
+    port = tale.live()
+    device = tale.fabric.host("h1")
+    device.vnics[port] = msgspec.structs.replace(device.vnics[port], ip="10.0.0.99")
+    tale.quiet()
+
+
+def a_port_that_cnc_does_not_know(tale: Tale) -> None:
+    port = tale.live()
+    del tale.auditor._folded.leaves.claims[port, 1]
+    tale.quiet()
+
+
+def a_drift_that_ended_elsewhere(tale: Tale) -> None:
+    port = tale.live()
+    tale.drift()
+    tale.clear(port, "h1", 1)
+    tale.cleared(port, "h1", 1)
+    tale.wire(port, "h2", 2)
+    tale.say(scheduled(1, "h1", "h3", 1), "drift-again")
+    tale.say(InstanceDrifted(instance="i1", az=AZ, host="h2", from_host="h1", port=port, generation=2), "drift-1-2")
+    tale.say(InstanceDrifted(instance="i1", az=AZ, host="h2", from_host="h1", port=port, generation=2), "drift-again")
+    tale.quiet()
+
+
+def a_leaf_that_serves_a_fenced_host(tale: Tale) -> None:
+    tale.live()
+    tale.say(HostFenced(host="h1", az=AZ, epoch=down(tale)))
+    tale.check()
+
+
+def an_error_without_a_broken_leaf(tale: Tale) -> None:
+    port = tale.spawn()
+    tale.report(PortBound, port, vlan=1, vni=5001)
+    tale.report(PortOverlayReported, port, status="ERROR", reason="another host's leaf failed")
+
+
+PLANTED: tuple[tuple[int, Callable[[Tale], None]], ...] = (
+    *((1, an_address_twice), (1, a_mac_twice), (1, the_gateway_given_out), (2, a_name_twice)),
+    *((3, a_pool_that_does_not_add_up), (3, a_pool_that_lost_a_port)),
+    *((4, usable_without_a_vnic), (4, usable_without_flows), (4, said_to_work_before_it_did)),
+    *((5, an_ip_changed_by_drift), (6, a_generation_again)),
+    *((8, a_request_answered_twice), (8, a_request_refused_and_granted), (8, a_request_never_answered)),
+    (8, a_redelivered_spawn_that_allocates_again),
+    *((9, two_vnis_on_a_vlan), (9, two_vnis_on_a_vlan_of_a_leaf), (9, more_entries_than_the_hardware_holds)),
+    *((10, an_entry_that_nobody_needs), (10, an_entry_removed_under_a_port), (10, a_reference_count_that_is_off)),
+    *((11, a_second_writer), (11, two_wishes_of_one_epoch)),
+    *((13, a_living_port_collected), (13, collected_after_one_look)),
+    *((13, collected_without_a_grace_period), (13, collected_in_spite_of_a_fresh_report)),
+    *((14, an_address_of_an_overlapping_subnet), (15, flows_installed_anew_by_a_restart)),
+    *((16, an_undeclared_edge), (16, a_count_of_figure_8_that_is_off)),
+    *((17, a_network_without_the_label), (17, refused_though_there_is_room)),
+    *((18, cleared_without_the_host_s_word), (18, cleared_without_the_leaves_word), (18, the_old_host_holds_on)),
+    *((19, a_port_that_waits_for_ever), (20, a_failed_spawn_that_keeps_its_port)),
+    *((20, a_device_that_holds_a_freed_port), (20, something_left_after_all_was_deleted)),
+    *((21, a_vnic_with_another_address), (21, a_port_that_cnc_does_not_know)),
+    *((22, a_drift_that_ended_elsewhere), (22, a_leaf_that_serves_a_fenced_host)),
+    (23, an_error_without_a_broken_leaf),
+)
+
+
+@pytest.mark.parametrize(("number", "plant"), PLANTED, ids=lambda value: getattr(value, "__name__", str(value)))
+def test_a_planted_violation_is_named(number: int, plant: Callable[[Tale], None]) -> None:
+    with pytest.raises(Violation) as caught:
+        plant(Tale())
+    assert caught.value.number == number, str(caught.value)
+    assert caught.value.position or number in (9, 10)

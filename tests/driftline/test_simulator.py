@@ -1,0 +1,74 @@
+"""The simulator itself: same seed, same run; what the control plane is to survive, it survives."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from driftline.simulator.campaign import FAULTS, Tally, outcomes
+from driftline.simulator.run import Outcome, play, simulate
+from driftline.simulator.scenario import draw
+from driftline.simulator.themes import THEMES
+
+#: One of each theme.
+ROUND = len(THEMES)
+
+
+def _digests(seeds: range, hash_seed: str) -> list[str]:
+    script = (
+        "import sys\nfrom driftline.simulator import simulate\nfor s in sys.argv[1:]: print(simulate(int(s)).digest)"
+    )
+    command = [sys.executable, "-c", script, *map(str, seeds)]
+    environment = os.environ | {"PYTHONHASHSEED": hash_seed}
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    return done.stdout.split()
+
+
+def test_the_same_seed_gives_the_same_run_whatever_the_process() -> None:
+    seeds = range(ROUND)
+    here = [simulate(seed).digest for seed in reversed(seeds)][::-1]
+    assert _digests(seeds, "1") == here
+    assert _digests(seeds, "2") == here
+
+
+def test_other_seeds_give_other_runs() -> None:
+    assert simulate(0).digest != simulate(ROUND).digest
+
+
+def test_a_scenario_is_what_its_seed_says() -> None:
+    assert draw(5) == draw(5)
+    assert {draw(seed).theme for seed in range(ROUND)} == set(THEMES)
+
+
+def test_without_its_actions_a_run_is_calm() -> None:
+    scenario = draw(3)
+    outcome = play(scenario.only(())).outcome
+    assert outcome.failure is None
+    assert "instance.spawn_requested" not in outcome.kinds
+
+
+@pytest.fixture(scope="module")
+def batch() -> list[Outcome]:
+    """A few of each theme, on all cores."""
+    return list(outcomes(0, 5 * ROUND, jobs=2))
+
+
+def test_a_batch_of_seeds_keeps_the_invariants(batch: list[Outcome]) -> None:
+    assert len(batch) == 5 * ROUND
+    failed = {outcome.seed: outcome.failure for outcome in batch if outcome.failure is not None}
+    assert not failed
+
+
+def test_a_batch_exercises_what_there_is(batch: list[Outcome]) -> None:
+    tally = Tally()
+    for outcome in batch:
+        tally.add(outcome)
+    never = tally.never()
+    assert not set(never["faults"]) & {*FAULTS}
+    assert not never["events"]
+    assert not never["invariants"]
+
+
+def test_runs_are_worth_their_time(batch: list[Outcome]) -> None:
+    assert sum(outcome.events for outcome in batch) / len(batch) > 200

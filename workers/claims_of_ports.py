@@ -1,0 +1,118 @@
+"""Whose a port is: a drift moves its claim, and a claim that is over goes once nothing of it is left."""
+
+from collections.abc import Iterable
+
+from bus.envelope import Recorded
+from bus.events import PortClaimCleared, PortClaimed, PortClaimRefused, PortClaimRequested, PortDeleted, PortUnbound
+from projections.port_rows import PortRow, StaleClaimRow
+from projections.world import HostRow
+from workers.claims import claim
+from workers.ipam_state import IpamState
+from workers.worker import Decision, Emit
+
+
+def requested(state: IpamState, r: Recorded, request: PortClaimRequested) -> Iterable[Decision]:
+    """Figure 11, step 4: the port of this name becomes the host's, if its instance is drifting there now."""
+    port = state.ports.get(state.ports.by_name.get(request.name, ""))
+    if state.ports.has_answered(request.port, r.id):  # perhaps this process died before its next word
+        yield from _tell_the_old(state, request.port)
+        return
+    problem = _problem(state, request, port)
+    host = state.world.hosts.get(request.host)
+    if port is None or host is None or problem is not None:
+        yield _refuse(request, problem or ("unknown host", "host", request.host))
+        return
+    vlan = state.addresses.vlan_for(host.physical_network, port.vni)
+    if vlan is None:
+        yield _refuse(request, ("no VLAN is left on the leaf pair", "host", f"{host.host} ({host.physical_network})"))
+        return
+    yield Emit(_claimed(port, host, vlan))
+    yield from _tell_the_old(state, port.port)
+
+
+def _tell_the_old(state: IpamState, name: str) -> Iterable[Decision]:
+    """Hosts and leaves of claims that are over are to withdraw them."""
+    for stale in state.ports.stale_of(name):
+        if not stale.unbound:
+            yield Emit(PortUnbound(**claim(stale), vlan=stale.vlan, vni=stale.vni))
+
+
+def clear(state: IpamState, name: str) -> Iterable[Decision]:
+    """Claims of the port that are over and of which nothing is left; the port itself, if that was the last."""
+    for stale in state.ports.stale_of(name):
+        if _is_clear(state, stale):
+            yield Emit(_cleared(stale), stale.correlation)
+    port = state.ports.get(name)
+    if port is not None and port.unbound and _is_clear(state, port) and not state.ports.stale_of(name):
+        yield Emit(_deleted(port), port.correlation)
+
+
+def _is_clear(state: IpamState, over: PortRow | StaleClaimRow) -> bool:
+    """Both planes have confirmed; a host that is cut off at its leaves need not."""
+    return over.overlay_removed and (over.underlay_removed or state.hosts.is_fenced(over.host))
+
+
+def _problem(state: IpamState, request: PortClaimRequested, port: PortRow | None) -> tuple[str, str, str] | None:
+    """(reason, field, value) if the claim cannot be granted."""
+    if port is None or port.port != request.port:
+        return "no port has this name", "name", request.name
+    instance = state.instances.get(port.instance)
+    if instance is None or instance.state != "drifting" or instance.host != request.host:
+        return "the instance is not drifting to this host", "host", request.host
+    if not state.hosts.claims(request.host):
+        return f"the host is {state.hosts.state(request.host)}", "host", request.host
+    return None
+
+
+def _claimed(port: PortRow, host: HostRow, vlan: int) -> PortClaimed:
+    return PortClaimed(
+        port=port.port,
+        az=port.az,
+        host=host.host,
+        name=port.name,
+        instance=port.instance,
+        generation=port.generation + 1,
+        network=port.network,
+        subnet=port.subnet,
+        vpc=port.vpc,
+        vrf=port.vrf,
+        ip=port.ip,
+        prefix_length=port.prefix_length,
+        gateway=port.gateway,
+        mac=port.mac,
+        physical_network=host.physical_network,
+        vlan=vlan,
+        vni=port.vni,
+        from_host=port.host,
+    )
+
+
+def _refuse(request: PortClaimRequested, why: tuple[str, str, str]) -> Emit:
+    reason, field, value = why
+    refused = PortClaimRefused(
+        port=request.port,
+        az=request.az,
+        host=request.host,
+        instance=request.instance,
+        reason=reason,
+        field=field,
+        value=value,
+    )
+    return Emit(refused)
+
+
+def _cleared(stale: StaleClaimRow) -> PortClaimCleared:
+    return PortClaimCleared(**claim(stale), physical_network=stale.physical_network, vni=stale.vni)
+
+
+def _deleted(port: PortRow) -> PortDeleted:
+    return PortDeleted(
+        port=port.port,
+        az=port.az,
+        host=port.host,
+        instance=port.instance,
+        subnet=port.subnet,
+        ip=port.ip,
+        physical_network=port.physical_network,
+        vni=port.vni,
+    )

@@ -1,0 +1,18 @@
+"""What IPAM, which is also the Neutron server, knows."""
+
+from projections.addresses import Addresses
+from projections.hosts import Hosts
+from projections.instances import Instances
+from projections.ports import Ports
+from projections.world import World
+from workers.worker import State
+
+
+class IpamState(State):
+    """The world, the ports and who owns them, every address and VLAN in use, and which hosts live."""
+
+    def __init__(self) -> None:
+        self.world, self.ports, self.addresses = World(), Ports(), Addresses()
+        self.instances, self.hosts = Instances(), Hosts()
+        self.looked_us = 0
+        super().__init__(self.world, self.ports, self.addresses, self.instances, self.hosts)
