@@ -115,6 +115,7 @@ class Addresses(Fold):
         self._held: dict[str, PortAllocated] = {}
         #: By port and generation: the leaf pair and VNI on which a claim uses a VLAN.
         self._claims: dict[str, dict[int, tuple[str, int]]] = {}
+        self._newest: dict[str, int] = {}
         self._vlans: dict[str, set[int]] = {}
         #: Decides which subnets there are, so that this fold and every other agree.
         self._world = World()
@@ -164,7 +165,7 @@ class Addresses(Fold):
     @on(PortClaimed)
     def _claimed(self, r: Recorded, e: PortClaimed) -> tuple[Touched, ...]:
         """Another claim of a port: the address stays, a VLAN of another leaf pair may be needed."""
-        if e.port not in self._held or e.generation in self._claims[e.port]:
+        if e.port not in self._held or e.generation <= self._newest[e.port]:
             return NOTHING
         return (self._use_segment(e),)
 
@@ -176,6 +177,7 @@ class Addresses(Fold):
     def _use_segment(self, e: PortClaim) -> Touched:
         segment_key = (e.physical_network, e.vni)
         self._claims.setdefault(e.port, {})[e.generation] = segment_key
+        self._newest[e.port] = e.generation
         segment: SegmentRow | None = self.tables["segments"].get(segment_key)
         if segment is None:
             segment = SegmentRow(physical_network=e.physical_network, vni=e.vni, vlan=e.vlan, ports=0)
@@ -197,6 +199,7 @@ class Addresses(Fold):
         held = self._held.pop(e.port, None)  # what was given out is given back, whatever the event says
         if held is None:
             return NOTHING
+        del self._newest[e.port]
         key = (held.vrf, held.ip)
         del self.tables["addresses"][key]
         self._count(held.subnet, -1).give_back(held.ip)

@@ -40,9 +40,8 @@ class InstanceRow(Row):
     the drift fails or its host dies, and back.
 
     While it drifts, ``host`` is where it goes and ``from_host`` where it was; ``from_generation`` is the last claim
-    that does not count as having arrived, ``claim_host`` who claimed the port by drifting there last,
-    ``claim_asked_for`` the drift for which a host asked for its claim last.
-    ``terminating_host`` was told to take it down.
+    that does not count as having arrived, ``claim_host`` who claimed the port by drifting there last
+    (``claim_generation``). ``terminating_host`` was told to take it down.
     """
 
     instance: str
@@ -64,8 +63,8 @@ class InstanceRow(Row):
     drift_request: str = ""
     from_host: str = ""
     from_generation: int = 0
-    claim_asked_for: str = ""
     claim_host: str = ""
+    claim_generation: int = 0
     drift_us: int = 0
     scheduled_us: int = 0
     requested_us: int = 0
@@ -86,6 +85,8 @@ class Instances(Fold):
         #: (instance, correlation) of requests that were refused on an instance which belongs to another request.
         self.refused_spawns: set[tuple[str, str]] = set()
         self.refused_deletes: set[tuple[str, str]] = set()
+        #: (instance, correlation) of drifts for which the new host has asked for its claim.
+        self.asked_drifts: set[tuple[str, str]] = set()
         #: (instance, correlation) of drift requests that were granted or refused.
         self.answered_drifts: set[tuple[str, str]] = set()
         self._on_host: dict[str, dict[str, None]] = {}
@@ -252,19 +253,16 @@ class Instances(Fold):
 
     @on(PortClaimRequested)
     def _claim_requested(self, r: Recorded, e: PortClaimRequested) -> tuple[Touched, ...]:
-        row = self.get(e.instance)
-        if row is None or row.claim_asked_for == r.correlation:
-            return NOTHING
-        row.claim_asked_for = r.correlation
-        return self._touch(row)
+        self.asked_drifts.add((e.instance, r.correlation))
+        return NOTHING
 
     @on(PortClaimed)
     def _claimed(self, r: Recorded, e: PortClaimed) -> tuple[Touched, ...]:
         """The claim is the truth: it also moves an instance whose drift was given up meanwhile."""
         row = self.get(e.instance)
-        if row is None or row.cleaned:
+        if row is None or row.cleaned or e.generation <= row.claim_generation:
             return NOTHING
-        row.claim_host = e.host
+        row.claim_host, row.claim_generation = e.host, e.generation
         if row.state != "drifting" and row.host != e.host:
             self._place(row, e.host)
         return self._touch(row)

@@ -163,7 +163,7 @@ class Ports(Fold):
             return NOTHING
         row.plugged = True
         if row.underlay_report == "ERROR":  # what could not be made has been made after all; its flows come next
-            row.underlay_report, row.reason = "", ""
+            row.underlay_report, row.reason = "", row.reason if row.overlay_report == "ERROR" else ""
         return self._changed(r, row)
 
     @on(PortPlugFailed)
@@ -181,7 +181,7 @@ class Ports(Fold):
         if row is None or row.underlay_removed or row.underlay_report == e.status:
             return NOTHING
         row.underlay_report = e.status
-        row.reason = e.reason
+        row.reason = e.reason or (row.reason if row.overlay_report == "ERROR" else "")
         return self._changed(r, row)
 
     @on(PortBindRequested)
@@ -199,7 +199,7 @@ class Ports(Fold):
         if row is None or row.overlay_removed or row.overlay_report == e.status:
             return NOTHING
         row.overlay_report = e.status
-        row.reason = e.reason or row.reason
+        row.reason = e.reason or (row.reason if row.underlay_report == "ERROR" else "")
         return self._changed(r, row)
 
     @on(PortUnplugged)

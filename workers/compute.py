@@ -91,7 +91,7 @@ def _claim_port(state: ComputeState, r: Recorded, instance: str) -> Iterable[Dec
     row = state.instances.get(instance)
     if row is None or row.state != "drifting" or row.drift_request != r.correlation:
         return
-    if row.claim_asked_for == r.correlation:
+    if (instance, r.correlation) in state.instances.asked_drifts:
         return
     if not state.hosts.is_down(row.host):
         port = port_id(instance)

@@ -207,15 +207,17 @@ class Runner:
             await asyncio.sleep(CHECKPOINT_EVERY_S)
             for role, machine in zip(self._roles, machines, strict=True):
                 checkpoint = machine.checkpoint  # it goes on while it is being saved
-                if checkpoint != saved.get(role.checkpoint_name):
-                    await self._save_checkpoint(role.checkpoint_name, checkpoint)
-                    saved[role.checkpoint_name] = checkpoint
+                name = role.checkpoint_name
+                if checkpoint != saved.get(name) and await self._save_checkpoint(name, checkpoint):
+                    saved[name] = checkpoint
 
-    async def _save_checkpoint(self, name: str, position: int) -> None:
+    async def _save_checkpoint(self, name: str, position: int) -> bool:
         try:
             await self._checkpoints.save(name, position)
-        except LogUnavailable as error:  # the next one will do as well
+        except LogUnavailable as error:  # a later try will do as well
             log.warning("checkpoint not saved", checkpoint=name, position=position, reason=str(error))
+            return False
+        return True
 
 
 def _append(machine: Machine, output: Output | None, appender: Appender) -> None:

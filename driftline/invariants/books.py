@@ -83,15 +83,19 @@ class Claim:
     def _report(self, e: PortEvent) -> None:
         match e:
             case PortPlugged() if self.underlay == "ERROR":
-                self.underlay = self.reason = ""
+                self.underlay, self.reason = "", self._why(self.overlay)
             case PortPlugFailed():
                 self.underlay, self.reason = "ERROR", e.reason
             case PortUnderlayReported() if not self.underlay_removed:
-                self.underlay, self.reason = e.status, e.reason
+                self.underlay, self.reason = e.status, e.reason or self._why(self.overlay)
             case PortOverlayReported() if not self.overlay_removed:
-                self.overlay, self.reason = e.status, e.reason or self.reason
+                self.overlay, self.reason = e.status, e.reason or self._why(self.underlay)
             case _:
                 pass
+
+    def _why(self, other_plane: str) -> str:
+        """The reason that is still to be told: that of the plane in error that the report was not about."""
+        return self.reason if other_plane == "ERROR" else ""
 
 
 class Port:

@@ -67,15 +67,22 @@ INVARIANTS: tuple[Invariant, ...] = (
 )
 
 
+#: The overlay is reported once as ACTIVE, or as ERROR and as ACTIVE when its leaf was repaired; it is withdrawn last.
+_OVERLAY = (("DOWN", "ACTIVE"), ("DOWN", "ERROR"), ("ERROR", "ACTIVE"))
+
+
 def _one_plane() -> dict[Edge, str]:
-    """Each plane may go from any status to any other, whatever the other plane is: that is why there are two."""
+    """The underlay may go from any status to any other, whatever the overlay is: that is why there are two."""
     edges: dict[Edge, str] = {}
     for status in STATUSES:
         for old in STATUSES:
             for new in STATUSES:
                 if old != new:
                     edges[f"{old}_{status}", f"{new}_{status}"] = "the underlay was reported, wired anew or withdrawn"
-                    edges[f"{status}_{old}", f"{status}_{new}"] = "the overlay was reported or withdrawn"
+        for old, new in _OVERLAY:
+            edges[f"{status}_{old}", f"{status}_{new}"] = "the overlay was reported"
+    for old in ("ACTIVE", "ERROR"):
+        edges[f"DOWN_{old}", "DOWN_DOWN"] = "unbound, and the leaves are clear"
     return edges
 
 
@@ -94,6 +101,8 @@ EDGES: dict[Edge, str] = {
     ("ACTIVE_ERROR", "ERROR_DOWN"): _DIED,
     ("DOWN_ACTIVE", "ERROR_DOWN"): _DIED,
     ("DOWN_ERROR", "ERROR_DOWN"): _DIED,
+    ("ERROR_ACTIVE", "ERROR_DOWN"): _DIED,
+    ("ERROR_ERROR", "ERROR_DOWN"): _DIED,
     ("DOWN_DOWN", NONE): "deleted: both planes are clear",
     ("ERROR_DOWN", NONE): "deleted: its host is dead and fenced",
 }

@@ -159,6 +159,8 @@ class Client:
         self._store = store
         self._chance = chance
         self._appended = appended
+        self._landing: dict[int, Callable[[], None]] = {}
+        self._sent = 0
 
     @property
     def down(self) -> bool:
@@ -251,6 +253,8 @@ class Client:
         answered: asyncio.Future[_Answer] = loop.create_future()
 
         def land() -> None:
+            if self._landing.pop(number, None) is None:
+                return  # it was flushed
             self._store.in_flight -= 1
             answer: _Answer
             try:
@@ -261,9 +265,17 @@ class Client:
                 loop.call_later(back_s, _arrived, answered, answer)
             self._appended()
 
+        self._sent += 1
+        number = self._sent
+        self._landing[number] = land
         self._store.in_flight += 1
         loop.call_later(delay_s, land)
         return answered
+
+    def flush(self) -> None:
+        """All that is on its way lands now: a server has read a connection to its end before the sender is back."""
+        for land in list(self._landing.values()):
+            land()
 
     def _batch(self, after: int, until: int, subject: str) -> Batch:
         records = self._store.records[after:until]

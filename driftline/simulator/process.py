@@ -67,6 +67,9 @@ class Process:
         """Begin anew, with nothing in memory."""
         if self._task is not None or self._held:
             return
+        self.client.flush()
+        if self._task is not None or self._held:  # what has landed may have killed it again
+            return
         runner = Runner(
             self.client,
             self.client,

@@ -12,9 +12,11 @@ from bus.events import (
     AnyEvent,
     HostAudited,
     HostAuditRequested,
+    HostDifference,
     HostReturnRequested,
     LeafAudited,
     LeafAuditRequested,
+    LeafDifference,
 )
 from driftline.invariants import Violation
 from driftline.simulator.loop import now_us
@@ -26,7 +28,7 @@ from driftline.simulator.worlds import AZ
 QUIET_S = 12.0
 #: How long it may take until then once all faults have stopped, seconds: a deadline may pass (of a spawn or drift).
 PATIENCE_S = 500.0
-#: The same where ports that nobody owns are to be collected: two looks and two grace periods.
+#: The same where ports that nobody owns may have to be collected: two looks and two grace periods.
 PATIENCE_FOR_ORPHANS_S = 1100.0
 #: How often an operator asks again that a host be returned, seconds.
 ASK_AGAIN_S = 20.0
@@ -43,8 +45,7 @@ class Settling:
 
     async def until_quiet(self) -> None:
         """Faults have stopped. Raises Violation for what does not hold in the end, or never comes to rest."""
-        patience_s = PATIENCE_FOR_ORPHANS_S if self._orphan() else PATIENCE_S
-        until_s = self._loop.time() + patience_s
+        until_s = self._loop.time() + PATIENCE_FOR_ORPHANS_S
         while True:
             await self._rest(until_s)
             try:
@@ -85,12 +86,14 @@ class Settling:
         audits = [r.event for r in self._site.store.records[before:] if isinstance(r.event, HostAudited | LeafAudited)]
         if len(audits) < len(place.hosts) + len(place.leaves):
             raise Violation(19, f"only {len(audits)} audits were done", position=self._site.store.last)
-        return [one for audit in audits for one in audit.differences if getattr(one, "port", "") not in excused]
+        return [one for audit in audits for one in audit.differences if _part(audit, one) not in excused]
 
-    def _in_error(self) -> set[str]:
-        """Ports that were reported as failed: nobody but an audit tries again, so what they lack is no surprise."""
-        ports = self._site.mirror.views.rows("ports").values()
-        return {port.port for port in ports if "ERROR" in (port.underlay, port.overlay)}
+    def _in_error(self) -> set[object]:
+        """What was reported as failed: nobody but an audit tries again, so what is lacking is no surprise."""
+        views = self._site.mirror.views
+        ports = {port.port for port in views.rows("ports").values() if "ERROR" in (port.underlay, port.overlay)}
+        entries = views.rows("leaf_interfaces").values()
+        return ports | {(entry.leaf, entry.interface, entry.vlan) for entry in entries if entry.state == "error"}
 
     async def _rest(self, until_s: float, quiet_s: float = QUIET_S, *, late: bool = False) -> None:
         """Wait until everybody is done with everything for a while; ``late``: and what was late has come."""
@@ -155,3 +158,10 @@ class Settling:
         self._asked += 1
         number = f"calm-{self._asked}"
         self._site.publish(Envelope(id=number, event=event, correlation=number, actor="operator", time_us=now_us()))
+
+
+def _part(audit: HostAudited | LeafAudited, difference: HostDifference | LeafDifference) -> object:
+    """What of a device differs: a port on a host, or a VLAN of a leaf interface."""
+    if isinstance(audit, LeafAudited) and isinstance(difference, LeafDifference):
+        return audit.leaf, difference.interface, difference.vlan
+    return getattr(difference, "port", "")

@@ -110,6 +110,10 @@ def _crashes(draft: Draft) -> None:
     draft.devices(0.0)
 
 
+#: Who has several answers to a request, which may have one: a second process may give another (README, Limits).
+SINGLE = ("nova", "ipam")
+
+
 def _twins(draft: Draft) -> None:
     """Two processes of one worker, which do not know of each other, and die now and then."""
     draft.usual(18, USUAL | DRIFTING)
@@ -117,7 +121,7 @@ def _twins(draft: Draft) -> None:
     draft.bus(0.0, append_s=draft.some(0.01, 0.3), follow_s=draft.some(0.01, 0.5), held=0.1)
     draft.crashes(8)
     for at_s in draft.moments(6):
-        process = draft.chance.choice(draft.processes)
+        process = draft.chance.choice([name for name in draft.processes if name not in SINGLE])
         draft.faults.append(RunTwin(at_s=at_s, process=process, for_s=draft.some(0.5, 10.0)))
 
 
@@ -298,6 +302,28 @@ def _storm(draft: Draft) -> None:
     draft.power(at_s + draft.some(5.0, 100.0), **{kind[1]: (host,)})
 
 
+def _ruin(draft: Draft) -> None:
+    """Hosts are declared dead amid spawns and drifts whose flows and leaves fail more often than not; audits mend."""
+    draft.devices(0.0)
+    draft.requests.mixed(0.5, 3.0, 6, {"spawn": 1.0})
+    draft.requests.mixed(4.0, draft.end_s, 20, {"drift": 8.0, "spawn": 4.0, "drift_twice": 1.0, "delete": 1.0})
+    draft.requests.mixed(4.0, draft.end_s, 14, {"audit": 1.0})
+    draft.requests.mixed(5.0, draft.end_s, 8, {"fail_host": 3.0, "return_host": 2.0})
+    for at_s in draft.moments(12):
+        draft.faults.append(Tamper(at_s=at_s, trick="drop flow", pick=draft.chance.random()))
+    bad, late = EffectFaults(latency=0.05, jitter=1.0, fail=0.8), EffectFaults(latency=4.0, jitter=0.5)
+    flows, leaves = {"InstallFlows": bad}, {"LeafVlan": bad}
+    slow_flows, slow_leaves = {"InstallFlows": late}, {"LeafVlan": late}
+    at_s = 4.0
+    while at_s < draft.end_s:
+        effects = draft.chance.choice(
+            ({}, flows, leaves, flows | leaves, flows | slow_leaves, slow_flows | leaves, slow_flows)
+        )
+        plan = FaultPlan(effects=SLOW | effects, seed=draft.chance.randrange(1 << 30))
+        draft.faults.append(SetDevices(at_s=at_s, plan=plan))
+        at_s += draft.some(0.5, 3.0)
+
+
 class Theme(NamedTuple):
     """What a run is about, and how long it lasts before faults stop, seconds from to."""
 
@@ -324,5 +350,6 @@ THEMES: dict[str, Theme] = {
     "operators": Theme(_operators, _LONG),
     "tampering": Theme(_tampering),
     "storm": Theme(_storm, _LONG),
+    "ruin": Theme(_ruin),
     "orphans": Theme(_orphans),
 }
