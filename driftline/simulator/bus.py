@@ -134,7 +134,7 @@ class Store:
         if doubled and self._chance.random() < doubled:
             self.counts["doubled"] += 1
             loop = asyncio.get_running_loop()
-            loop.call_later(self._chance.uniform(0, 1), lambda: self.inject(self.copy(r)))
+            loop.call_later(self._chance.uniform(0, 5), lambda: self.inject(self.copy(r)))
         return Appended(r.position, False)
 
     def _store(self, envelope: Envelope) -> Recorded:

@@ -181,6 +181,7 @@ def _leaf(draft: Draft) -> None:
 def _churn(draft: Draft) -> None:
     """One host, one network: the same two leaf interfaces are needed and not needed again and again."""
     draft.devices(0.0, EffectFaults(latency=0.1, jitter=1.0, fail=0.2, timeout=0.1, late=0.2, lateness=6.0))
+    draft.bus(0.0, doubled=0.1)
     host = draft.place.hosts[0]
     for at_s in draft.moments(9):
         draft.requests.spawn(at_s, network="n1", host=host)
@@ -324,6 +325,21 @@ def _ruin(draft: Draft) -> None:
         at_s += draft.some(0.5, 3.0)
 
 
+def _both_planes(draft: Draft) -> None:
+    """What drifts finds leaves that fail; flows are lost and cannot be put back; then hosts die, or leaves mend."""
+    draft.devices(0.0)
+    draft.requests.mixed(0.5, 3.0, 6, {"spawn": 1.0})
+    refused = EffectFaults(latency=0.05, jitter=1.0, fail=1.0)
+    leaves, flows = {"LeafVlan": refused}, {"InstallFlows": refused}
+    for at_s, effects in ((4.0, leaves), (10.0, leaves | flows), (15.0, draft.chance.choice((flows, leaves, {})))):
+        draft.faults.append(SetDevices(at_s=at_s, plan=FaultPlan(effects=SLOW | effects)))
+    draft.requests.mixed(4.5, 6.0, 5, {"drift": 1.0})
+    for at_s in (10.5, 11.0, 11.5, 12.0):
+        draft.faults.append(Tamper(at_s=at_s, trick="drop flow", pick=draft.chance.random()))
+    draft.requests.mixed(12.5, 13.0, 10, {"audit": 1.0})
+    draft.requests.mixed(15.5, draft.end_s, 8, {"fail_host": 1.0, "drift": 1.0, "audit": 2.0})
+
+
 class Theme(NamedTuple):
     """What a run is about, and how long it lasts before faults stop, seconds from to."""
 
@@ -351,5 +367,6 @@ THEMES: dict[str, Theme] = {
     "tampering": Theme(_tampering),
     "storm": Theme(_storm, _LONG),
     "ruin": Theme(_ruin),
+    "both planes": Theme(_both_planes, (20.0, 30.0)),
     "orphans": Theme(_orphans),
 }
