@@ -194,7 +194,7 @@ class Client:
         return answer
 
     async def last_position(self) -> int:
-        await self._reach("log")
+        await self._reach("log", self.faults.lost)
         return self._store.last
 
     async def identity(self) -> str:

@@ -14,7 +14,7 @@ from driftline.simulator.run import Outcome, simulate
 
 #: Kinds of faults that every campaign is to have had.
 FAULTS = (
-    *("crash", "append lost", "append unacknowledged", "append held", "append repeated", "doubled", "conflict"),
+    *("crash", "append lost", "append unacknowledged", "append held", "append repeated", "doubled"),
     *("log out of reach", "checkpoints out of reach", "beats out of reach", "devices out of reach"),
     *("effect failed", "effect applied and failed", "effect timed out", "effect lost", "effect partial", "effect late"),
     *("twin", "effect of a dead sender", "leaf broken", "host without power", "host cut off", "copied", "forged"),

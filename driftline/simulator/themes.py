@@ -183,9 +183,11 @@ def _churn(draft: Draft) -> None:
     draft.devices(0.0, EffectFaults(latency=0.1, jitter=1.0, fail=0.2, timeout=0.1, late=0.2, lateness=6.0))
     draft.bus(0.0, doubled=0.1)
     host = draft.place.hosts[0]
-    for at_s in draft.moments(9):
+    apart_s = draft.end_s / 9
+    for number in range(9):
+        at_s = 0.5 + number * apart_s
         draft.requests.spawn(at_s, network="n1", host=host)
-        draft.requests.delete(at_s + draft.some(0.0, 4.0))
+        draft.requests.delete(at_s + draft.some(0.3, 1.0) * apart_s)
     draft.requests.mixed(5.0, draft.end_s, 8, {"delete": 3.0, "drift": 2.0, "drift_and_delete": 1.0})
     victim = Habit(on_append=draft.some(0.0, 0.3), on_effect=draft.some(0.0, 0.3), down_s=1.0)
     draft.faults.append(SetHabit(at_s=0.0, process="cnc", habit=victim))
@@ -340,6 +342,23 @@ def _both_planes(draft: Draft) -> None:
     draft.requests.mixed(15.5, draft.end_s, 8, {"fail_host": 1.0, "drift": 1.0, "audit": 2.0})
 
 
+def _stuck(draft: Draft) -> None:
+    """One worker is away for longer than anything may take: what waits for it must end by itself."""
+    draft.devices(0.0)
+    draft.usual(12)
+    away = draft.chance.choice(("ipam", "cnc", *draft.processes[len(CENTRAL) :]))
+    draft.faults.append(Crash(at_s=draft.some(2.0, 6.0), process=away, down_s=draft.some(320.0, 400.0)))
+
+
+def _rivals(draft: Draft) -> None:
+    """Two schedulers and two IPAMs: the log takes the word of the first. Spawns alone, which nothing makes fail."""
+    draft.devices(0.0)
+    draft.requests.mixed(0.5, draft.end_s, 16, {"spawn": 8.0, "pinned": 2.0, "burst": 1.0})
+    draft.bus(0.0, append_s=draft.some(0.05, 0.3), follow_s=draft.some(0.05, 0.5))
+    for at_s in draft.moments(4):
+        draft.faults.append(RunTwin(at_s=at_s, process=draft.chance.choice(SINGLE), for_s=draft.some(1.0, 8.0)))
+
+
 class Theme(NamedTuple):
     """What a run is about, and how long it lasts before faults stop, seconds from to."""
 
@@ -367,6 +386,8 @@ THEMES: dict[str, Theme] = {
     "tampering": Theme(_tampering),
     "storm": Theme(_storm, _LONG),
     "ruin": Theme(_ruin),
+    "stuck": Theme(_stuck),
+    "rivals": Theme(_rivals),
     "both planes": Theme(_both_planes, (20.0, 30.0)),
     "orphans": Theme(_orphans),
 }

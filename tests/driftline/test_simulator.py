@@ -51,7 +51,7 @@ def test_without_its_actions_a_run_is_calm() -> None:
 @pytest.fixture(scope="module")
 def batch() -> list[Outcome]:
     """A few of each theme, on all cores."""
-    return list(outcomes(0, 5 * ROUND, jobs=2))
+    return list(outcomes(0, 4 * ROUND, jobs=2))
 
 
 def test_a_batch_of_seeds_keeps_the_invariants(batch: list[Outcome]) -> None:

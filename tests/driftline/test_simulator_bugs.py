@@ -280,11 +280,11 @@ SEEDS = 200
 #: Seeds that found some of them when this was written, tried first: it saves time and decides nothing.
 HINTS: dict[Callable[[Patch], None], int] = {
     take_a_dead_host_for_cleared_before_it_is_fenced: 13,
-    skip_the_tombstone: 28,
-    collect_after_one_look: 16,
-    take_a_late_acknowledgement_for_the_current_one: 46,
-    let_a_port_that_was_never_bound_wait: 39,
-    let_a_late_push_to_a_leaf_in: 18,
+    skip_the_tombstone: 154,
+    collect_after_one_look: 20,
+    take_a_late_acknowledgement_for_the_current_one: 138,
+    let_a_port_that_was_never_bound_wait: 58,
+    let_a_late_push_to_a_leaf_in: 12,
 }
 
 
