@@ -54,6 +54,8 @@ class Ports(Fold):
         self._answered: dict[str, set[str]] = {}
         self._of_instance: dict[str, dict[str, None]] = {}
         self._down: set[str] = set()
+        #: For a host's own agent: the newest claim of each port that has left the host.
+        self._over: dict[str, int] = {}
         self.by_name: dict[str, str] = {}
         self.gone: set[str] = set()
 
@@ -98,14 +100,15 @@ class Ports(Fold):
 
     @on(PortAllocated)
     def _allocated(self, r: Recorded, e: PortAllocated) -> tuple[Touched, ...]:
-        if (e.port,) in self._rows or e.port in self.gone:
+        if (e.port,) in self._rows or e.port in self.gone or e.generation <= self._over.get(e.port, 0):
             return NOTHING
         return self._put(r, e)
 
     @on(PortClaimed)
     def _claimed(self, r: Recorded, e: PortClaimed) -> tuple[Touched, ...]:
         row = self._rows.get((e.port,))
-        if e.port in self.gone or (row is not None and e.generation <= row.generation):
+        newest = row.generation if row is not None else self._over.get(e.port, 0)
+        if e.port in self.gone or e.generation <= newest:
             return NOTHING
         if row is None:  # a host's own agent has not seen the port before
             return self._put(r, e)
@@ -143,6 +146,7 @@ class Ports(Fold):
         row = self.current(e)
         if row is not None and row.unbound:  # a host's own agent does not see where the port went
             self._drop(row)
+            self._over[e.port] = e.generation
             return (("ports", (e.port,)),)
         return NOTHING
 

@@ -171,7 +171,11 @@ class Ledger:
         host = self.hosts.get(e.host)
         takes_away = type(e).__name__ in ("PortUnplugged", "PortUnderlayRemoved", "PortOverlayRemoved", "PortUnbound")
         current = claim is self.live[e.port].current
-        if type(e).__name__ != "PortBound" and not takes_away and (not current or (host and host.state == "down")):
+        if (
+            type(e).__name__ != "PortBound"
+            and not takes_away
+            and (not current or (host and host.state in ("down", "returned")))
+        ):
             return
         was_bound = claim.bound
         claim.take(e, r.position)

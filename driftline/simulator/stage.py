@@ -41,6 +41,8 @@ from projections.port_rows import PortRow
 from workers.claims import Claim
 from workers.devices.simulated.tamper import Act, AddEntry, AddFlow, AddVnic, DropEntry, DropFlow, DropVnic
 
+#: Who reports what is not so.
+FORGER = "forger"
 _REQUESTS = (SpawnRequested, InstanceDeleteRequested, InstanceDriftRequested)
 
 
@@ -95,6 +97,8 @@ class Stage:
     def _copy(self, pick: float, *, anew: bool) -> None:
         store = self._site.store
         r = store.records[int(pick * store.last)]
+        if r.actor == FORGER:  # said again later, it could be of a claim that there is by then
+            return
         envelope = store.copy(r)
         if anew and isinstance(r.event, _REQUESTS):
             envelope = Envelope(
@@ -117,7 +121,7 @@ class Stage:
             id=f"forged-{self._site.store.copy_id()}",
             event=reports[kind % len(reports)],
             correlation="forged",
-            actor="forger",
+            actor=FORGER,
             time_us=now_us(),
         )
         if self._site.store.inject(envelope):

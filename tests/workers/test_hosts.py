@@ -198,6 +198,14 @@ def test_an_agent_that_sees_its_own_host_alone_does_the_same() -> None:
     assert len(play.output.effects) == 1
 
 
+def test_an_agent_that_sees_its_own_host_alone_takes_no_copy_of_a_claim_that_is_over() -> None:
+    cleared = PortClaimCleared(port="i1-0", az=AZ, host="h1", generation=1, physical_network="l1-l2", vni=5001)
+    over = (*living(), unbound("i1"), say(PortUnplugged), cleared)
+    play = given(compute, *over, hosts=frozenset({"h1"}))
+    play.when(allocated()).then_nothing()
+    play.when(claimed(host="h1", generation=1)).then_nothing()
+
+
 def test_what_is_on_a_dead_host_is_left_to_its_return() -> None:
     given(compute, *DRIFTED_AWAY, host_down()).when(unbound("i1")).then_nothing()
     given(compute, *living(), host_down()).when(terminating()).then_nothing()
