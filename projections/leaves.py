@@ -99,6 +99,7 @@ class Leaves(Fold):
     def __init__(self) -> None:
         super().__init__()
         self.claims: dict[ClaimKey, CncPort] = {}
+        #: The newest generation of each port, also of those that are gone: a copy of an old claim is no new one.
         self._newest: dict[str, int] = {}
         self._entries: dict[Key, LeafInterfaceRow] = self.tables["leaf_interfaces"]
         self._cabling: dict[str, tuple[tuple[str, str], ...]] = {}
@@ -286,8 +287,6 @@ class Leaves(Fold):
         if port is not None and port.leaving:
             self._stop_waiting(port)
             del self.claims[port.key]
-            if self._newest.get(port.port) == port.generation:
-                del self._newest[port.port]
         return NOTHING
 
     def _current(self, e: PortBound | PortUnbound | PortOverlayReported | PortOverlayRemoved) -> CncPort | None:

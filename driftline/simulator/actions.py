@@ -86,10 +86,11 @@ class Tamper(Action, frozen=True, kw_only=True):
 
 
 class Copy(Action, frozen=True, kw_only=True):
-    """What the log holds already comes again; ``anew``: a request as a request of its own."""
+    """What the log holds already comes again: an event of this name, or any; ``anew``: a request as one of its own."""
 
     pick: float
     anew: bool = False
+    of: str = ""
 
 
 class Forge(Action, frozen=True, kw_only=True):

@@ -6,9 +6,10 @@ Each seed has a theme (``THEMES``, in turn), so that any few dozen seeds stress 
 import msgspec
 
 from driftline.simulator.actions import AnyAction
+from driftline.simulator.draft import Draft
 from driftline.simulator.loop import dice
 from driftline.simulator.requests import Requests
-from driftline.simulator.themes import THEMES, Draft
+from driftline.simulator.themes import THEMES
 from driftline.simulator.worlds import Place, draw_place
 
 #: How processes are cut: one for all hosts, one for each, or one for each that reads its own host's subjects alone.

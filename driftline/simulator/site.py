@@ -9,11 +9,11 @@ from bus.events import HostAdded, LeafAdded
 from driftline.invariants import Auditor, Violation
 from driftline.simulator.bus import CALM, Store
 from driftline.simulator.devices import Machinery, WatchedFabric
+from driftline.simulator.draft import HEALTHY
 from driftline.simulator.loop import dice, now_us
 from driftline.simulator.mirror import Mirror
 from driftline.simulator.process import NO_HABIT, Process
 from driftline.simulator.scenario import Scenario
-from driftline.simulator.themes import HEALTHY
 from workers import cnc, compute, ipam, liveness, nova, ovs_agent
 from workers.devices.simulated.fabric import Performed, SetHosts
 from workers.effects import AnyEffect

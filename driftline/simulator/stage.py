@@ -20,6 +20,7 @@ from bus.events import (
     PortUnplugged,
     SpawnRequested,
 )
+from bus.subjects import name_of
 from driftline.simulator.actions import (
     AnyAction,
     Ask,
@@ -60,8 +61,8 @@ class Stage:
                 self._ask(action)
             case Tamper(trick=trick, pick=pick):
                 self._tamper(trick, pick)
-            case Copy(pick=pick, anew=anew):
-                self._copy(pick, anew=anew)
+            case Copy():
+                self._copy(action)
             case Forge(pick=pick, kind=kind, host=host):
                 self._forge(pick, kind, host)
             case SetDevices(plan=plan):
@@ -94,13 +95,14 @@ class Stage:
             Envelope(id=number, event=action.event, correlation=number, actor=action.actor, time_us=now_us())
         )
 
-    def _copy(self, pick: float, *, anew: bool) -> None:
+    def _copy(self, action: Copy) -> None:
         store = self._site.store
-        r = store.records[int(pick * store.last)]
-        if r.actor == FORGER:  # said again later, it could be of a claim that there is by then
+        said = [r for r in store.records if not action.of or name_of(type(r.event)) == action.of]
+        r = said[int(action.pick * len(said))] if said else None
+        if r is None or r.actor == FORGER:  # a forgery said again could be of a claim that there is by then
             return
         envelope = store.copy(r)
-        if anew and isinstance(r.event, _REQUESTS):
+        if action.anew and isinstance(r.event, _REQUESTS):
             envelope = Envelope(
                 id=f"again-{envelope.id}",
                 event=r.event,

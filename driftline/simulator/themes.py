@@ -1,87 +1,12 @@
 """What runs are about: each theme writes requests and faults into a draft."""
 
-import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-from driftline.simulator.actions import (
-    AnyAction,
-    Copy,
-    Crash,
-    Forge,
-    RunTwin,
-    SetBus,
-    SetDevices,
-    SetHabit,
-    SetHands,
-    SetPower,
-    Tamper,
-)
-from driftline.simulator.bus import BusFaults
+from driftline.simulator.actions import Copy, Crash, Forge, RunTwin, SetDevices, SetHabit, SetHands, Tamper
+from driftline.simulator.draft import CENTRAL, DRIFTING, SLOW, USUAL, Draft
 from driftline.simulator.process import Habit
-from driftline.simulator.requests import Requests
-from driftline.simulator.worlds import Place
-from workers.devices.simulated.fabric import SetHosts
-from workers.devices.simulated.faults import CLASSES, EffectFaults, FaultPlan
-
-CENTRAL = ("nova", "cnc", "ipam", "liveness")
-LOCAL = ("compute", "ovs-agent")
-#: How devices fare when nothing is wrong with them: they are slow, that is all.
-SLOW = {kind: EffectFaults(latency=0.05, jitter=1.0) for kind in CLASSES}
-HEALTHY = FaultPlan(effects=SLOW)
-
-#: How often users ask for what, unless a theme says otherwise.
-USUAL = {
-    **{"spawn": 10.0, "pinned": 3.0, "burst": 1.0, "wrong": 1.0, "delete": 4.0, "spawn_and_delete": 1.0},
-    **{"drift": 5.0, "drift_twice": 1.0, "drift_back": 0.5, "drift_and_delete": 1.0},
-}
-DRIFTING = {"spawn": 6.0, "drift": 6.0, "drift_twice": 4.0, "drift_back": 3.0, "drift_and_delete": 3.0, "delete": 2.0}
-
-
-class Draft:
-    """A scenario in the making. It lasts from 0 to ``end_s``."""
-
-    def __init__(self, chance: random.Random, place: Place, layout: str, end_s: float, requests: Requests) -> None:
-        self.chance = chance
-        self.place = place
-        self.end_s = end_s
-        self.requests = requests
-        self.faults: list[AnyAction] = []
-        hosted = LOCAL if layout == "shared" else tuple(f"{name}@{host}" for name in LOCAL for host in place.hosts)
-        self.processes = (*CENTRAL, *hosted)
-
-    def usual(self, count: int = 18, weights: dict[str, float] | None = None, **more: float) -> None:
-        """Some instances early, then a mix of requests until shortly before the end."""
-        self.requests.mixed(0.5, 2.0, 4, {"spawn": 1.0})
-        self.requests.mixed(3.0, self.end_s - 1.0, count, (weights or USUAL) | more)
-
-    def moments(self, count: int) -> list[float]:
-        """``count`` times at which something goes wrong."""
-        return sorted(self.chance.uniform(1.0, self.end_s) for _ in range(count))
-
-    def some(self, low: float, high: float) -> float:
-        """Something between."""
-        return self.chance.uniform(low, high)
-
-    def devices(self, at_s: float, faults: EffectFaults | None = None, broken: dict[str, str] | None = None) -> None:
-        """From then on devices are slow, fail like this (all kinds alike), and these are broken."""
-        effects = SLOW if faults is None else dict.fromkeys(CLASSES, faults)
-        plan = FaultPlan(effects=effects, broken=broken or {}, seed=self.chance.randrange(1 << 30))
-        self.faults.append(SetDevices(at_s=at_s, plan=plan))
-
-    def bus(self, at_s: float, process: str = "", **faults: float) -> None:
-        """From then on a process, or all, fare like this with the log."""
-        self.faults.append(SetBus(at_s=at_s, process=process, faults=BusFaults(**faults)))  # type: ignore[arg-type]
-
-    def power(self, at_s: float, **change: tuple[str, ...]) -> None:
-        """Hosts die, are cut off, or come back."""
-        self.faults.append(SetPower(at_s=at_s, change=SetHosts(**change)))
-
-    def crashes(self, count: int) -> None:
-        """Anybody dies at any time."""
-        for at_s in self.moments(count):
-            process = self.chance.choice(self.processes)
-            self.faults.append(Crash(at_s=at_s, process=process, down_s=self.some(0.01, 5.0)))
+from workers.devices.simulated.faults import EffectFaults, FaultPlan
 
 
 def _calm(draft: Draft) -> None:
@@ -273,6 +198,8 @@ def _forgers(draft: Draft) -> None:
     draft.usual(18, USUAL | DRIFTING)
     for at_s in draft.moments(14):
         draft.faults.append(Copy(at_s=at_s, pick=draft.chance.random(), anew=draft.chance.random() < 0.5))
+    for at_s in draft.moments(6):
+        draft.faults.append(Copy(at_s=at_s, pick=draft.chance.random(), of="port.claimed"))
     for at_s in draft.moments(14):
         kind, host = draft.chance.randrange(100), draft.chance.choice(draft.place.hosts)
         draft.faults.append(Forge(at_s=at_s, pick=draft.chance.random(), kind=kind, host=host))
@@ -327,10 +254,20 @@ def _ruin(draft: Draft) -> None:
         at_s += draft.some(0.5, 3.0)
 
 
-def _both_planes(draft: Draft) -> None:
-    """What drifts finds leaves that fail; flows are lost and cannot be put back; then hosts die, or leaves mend."""
+def _planes(draft: Draft) -> None:
+    """Both planes fail, the one after the other, or the one while the other is still under way."""
     draft.devices(0.0)
     draft.requests.mixed(0.5, 3.0, 6, {"spawn": 1.0})
+    draft.chance.choice((_both_planes, _planes_apart))(draft)
+    for _ in range(3):  # allocated to a host that has died meanwhile
+        at_s, host = draft.some(16.0, draft.end_s), draft.chance.choice(draft.place.hosts)
+        draft.requests.spawn(at_s, host=host)
+        draft.requests.fail_host(at_s + draft.some(0.0, 0.3), host)
+    draft.bus(15.5, "ipam", follow_s=0.6)
+
+
+def _both_planes(draft: Draft) -> None:
+    """What drifts finds leaves that fail; flows are lost and cannot be put back; then hosts die, or leaves mend."""
     refused = EffectFaults(latency=0.05, jitter=1.0, fail=1.0)
     leaves, flows = {"LeafVlan": refused}, {"InstallFlows": refused}
     for at_s, effects in ((4.0, leaves), (10.0, leaves | flows), (15.0, draft.chance.choice((flows, leaves, {})))):
@@ -340,6 +277,23 @@ def _both_planes(draft: Draft) -> None:
         draft.faults.append(Tamper(at_s=at_s, trick="drop flow", pick=draft.chance.random()))
     draft.requests.mixed(12.5, 13.0, 10, {"audit": 1.0})
     draft.requests.mixed(15.5, draft.end_s, 8, {"fail_host": 1.0, "drift": 1.0, "audit": 2.0})
+
+
+def _planes_apart(draft: Draft) -> None:
+    """What drifts finds one plane refused and the other very slow; then hosts die, or it is mended and tried again."""
+    refused = EffectFaults(latency=0.05, jitter=1.0, fail=1.0)
+    fails = draft.chance.choice((0.0, 1.0))
+    slow = EffectFaults(latency=1.2 if fails else 5.0, jitter=0.3, fail=fails)
+    first, second = draft.chance.choice((("InstallFlows", "LeafVlan"), ("LeafVlan", "InstallFlows")))
+    draft.faults += [
+        SetDevices(at_s=4.0, plan=FaultPlan(effects=SLOW | {first: refused, second: slow})),
+        SetDevices(at_s=7.5, plan=FaultPlan(effects=SLOW | {second: slow})),
+        SetDevices(at_s=15.0, plan=FaultPlan(effects=SLOW)),
+    ]
+    draft.requests.mixed(4.2, 5.0, 7, {"drift": 1.0})
+    then = draft.chance.choice(({"audit": 1.0}, {"fail_host": 1.0}, {"fail_host": 1.0, "audit": 3.0, "delete": 1.0}))
+    draft.requests.mixed(8.0, 10.0, 9, then)
+    draft.requests.mixed(12.5, 15.0, 5, {"delete": 2.0, "fail_host": 1.0})
 
 
 def _stuck(draft: Draft) -> None:
@@ -388,6 +342,6 @@ THEMES: dict[str, Theme] = {
     "ruin": Theme(_ruin),
     "stuck": Theme(_stuck),
     "rivals": Theme(_rivals),
-    "both planes": Theme(_both_planes, (20.0, 30.0)),
+    "planes": Theme(_planes, (20.0, 30.0)),
     "orphans": Theme(_orphans),
 }

@@ -280,7 +280,7 @@ SEEDS = 200
 #: Seeds that found some of them when this was written, tried first: it saves time and decides nothing.
 HINTS: dict[Callable[[Patch], None], int] = {
     take_a_dead_host_for_cleared_before_it_is_fenced: 13,
-    skip_the_tombstone: 154,
+    skip_the_tombstone: 7,
     collect_after_one_look: 20,
     take_a_late_acknowledgement_for_the_current_one: 138,
     let_a_port_that_was_never_bound_wait: 58,
@@ -290,6 +290,9 @@ HINTS: dict[Callable[[Patch], None], int] = {
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
 def test_a_planted_bug_is_found(bug: Callable[[Patch], None], monkeypatch: Patch) -> None:
-    bug(monkeypatch)
     seeds = sorted(range(SEEDS), key=lambda seed: (seed != HINTS.get(bug), seed))
-    assert any(simulate(seed).failure is not None for seed in seeds)
+    with monkeypatch.context() as patch:
+        bug(patch)
+        found = next((seed for seed in seeds if simulate(seed).failure is not None), None)
+    assert found is not None
+    assert simulate(found).failure is None, f"seed {found} fails without the mistake, too: it proves nothing"
