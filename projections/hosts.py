@@ -98,7 +98,7 @@ class Hosts(Fold):
                 row.fenced = row.resynced = False
             case HostReturned() if row.state == "down":
                 row.state, row.held, row.resynced, row.draining = "returned", False, False, e.draining
-            case HostUp():
+            case HostUp() if row.state != "down":  # a late one is no return from the dead
                 row.state, row.reason, row.draining = "up", "", e.draining
                 row.held = row.fenced = row.resynced = False
             case _:

@@ -14,6 +14,7 @@ from bus.events import (
     HostAdded,
     HostDown,
     HostFenced,
+    HostReturned,
     HostUp,
     LeafAuditRequested,
     LeafVlanAdded,
@@ -108,6 +109,7 @@ class Leaves(Fold):
         self._host_of: dict[tuple[str, str], str] = {}
         self._keys_of_host: dict[str, dict[Key, None]] = {}
         self._down: dict[str, int] = {}
+        self._returned: set[str] = set()
         self.fenced: dict[str, int] = {}
         #: When each leaf was last compared with this database, microseconds.
         self.audited_us: dict[str, int] = {}
@@ -221,15 +223,23 @@ class Leaves(Fold):
 
     @on(HostDown)
     def _host_down(self, r: Recorded, e: HostDown) -> tuple[Touched, ...]:
-        if e.host in self._down:
+        if e.host in self._down and e.host not in self._returned:
             return NOTHING
-        self._down[e.host] = r.position
+        self._returned.discard(e.host)
+        self._down[e.host] = r.position  # one that dies again before it was up is to be cut off again
         return self._need_again(r, e.host, fenced=True)
+
+    @on(HostReturned)
+    def _host_returned(self, r: Recorded, e: HostReturned) -> tuple[Touched, ...]:
+        if e.host in self._down:
+            self._returned.add(e.host)
+        return NOTHING
 
     @on(HostUp)
     def _host_up(self, r: Recorded, e: HostUp) -> tuple[Touched, ...]:
-        if e.host not in self._down:
+        if e.host not in self._down or e.host not in self._returned:  # a late one is no return from the dead
             return NOTHING
+        self._returned.discard(e.host)
         del self._down[e.host]
         self.fenced.pop(e.host, None)
         return self._need_again(r, e.host, fenced=False)

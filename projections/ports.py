@@ -12,6 +12,7 @@ from bus.envelope import Recorded
 from bus.events import (
     HostDown,
     HostResynced,
+    HostReturned,
     HostUp,
     PortAllocated,
     PortBindRequested,
@@ -54,6 +55,7 @@ class Ports(Fold):
         self._answered: dict[str, set[str]] = {}
         self._of_instance: dict[str, dict[str, None]] = {}
         self._down: set[str] = set()
+        self._returned: set[str] = set()
         #: For a host's own agent: the newest claim of each port that has left the host.
         self._over: dict[str, int] = {}
         self.by_name: dict[str, str] = {}
@@ -252,11 +254,17 @@ class Ports(Fold):
     @on(HostDown)
     def _host_down(self, r: Recorded, e: HostDown) -> tuple[Touched, ...]:
         self._down.add(e.host)
+        self._returned.discard(e.host)
         return self._each_on(r, e.host, self._mark_down)
+
+    @on(HostReturned)
+    def _host_returned(self, r: Recorded, e: HostReturned) -> tuple[Touched, ...]:
+        self._returned.add(e.host)
+        return NOTHING
 
     @on(HostUp)
     def _host_up(self, r: Recorded, e: HostUp) -> tuple[Touched, ...]:
-        if e.host not in self._down:
+        if e.host not in self._down or e.host not in self._returned:  # a late one is no return from the dead
             return NOTHING
         self._down.discard(e.host)
         return self._each_on(r, e.host, self._mark_up)

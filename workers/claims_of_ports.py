@@ -15,7 +15,7 @@ def requested(state: IpamState, r: Recorded, request: PortClaimRequested) -> Ite
     """Figure 11, step 4: the port of this name becomes the host's, if its instance is drifting there now."""
     port = state.ports.get(state.ports.by_name.get(request.name, ""))
     if state.ports.has_answered(request.port, r.id):  # perhaps this process died before its next word
-        yield from _tell_the_old(state, request.port)
+        yield from tell_the_old(state, request.port)
         return
     problem = _problem(state, request, port)
     host = state.world.hosts.get(request.host)
@@ -27,10 +27,10 @@ def requested(state: IpamState, r: Recorded, request: PortClaimRequested) -> Ite
         yield _refuse(request, ("no VLAN is left on the leaf pair", "host", f"{host.host} ({host.physical_network})"))
         return
     yield Emit(_claimed(port, host, vlan))
-    yield from _tell_the_old(state, port.port)
+    yield from tell_the_old(state, port.port)
 
 
-def _tell_the_old(state: IpamState, name: str) -> Iterable[Decision]:
+def tell_the_old(state: IpamState, name: str) -> Iterable[Decision]:
     """Hosts and leaves of claims that are over are to withdraw them."""
     for stale in state.ports.stale_of(name):
         if not stale.unbound:

@@ -16,6 +16,7 @@ from bus.events import (
     PortAllocated,
     PortBindRequested,
     PortBound,
+    PortClaimed,
     PortClaimRequested,
     PortCreateRequested,
     PortDeleteRequested,
@@ -59,6 +60,8 @@ def decide(state: IpamState, r: Recorded) -> Iterable[Decision]:
     match r.event:
         case PortCreateRequested() as request:
             return _create(state, request)
+        case PortClaimed(port=name):  # said by a process that died before its next word
+            return claims_of_ports.tell_the_old(state, name)
         case PortClaimRequested() as request:
             return claims_of_ports.requested(state, r, request)
         case PortBindRequested() | PortDeleteRequested() as request:
@@ -210,7 +213,14 @@ WORKER = Worker(
     state=IpamState,
     inputs=frozenset(
         {
-            *(PortCreateRequested, PortBindRequested, PortDeleteRequested, PortClaimRequested, PortOrphanSeen),
+            *(
+                PortCreateRequested,
+                PortBindRequested,
+                PortDeleteRequested,
+                PortClaimRequested,
+                PortClaimed,
+                PortOrphanSeen,
+            ),
             *(PortUnderlayRemoved, PortOverlayRemoved, InstanceTerminating, HostDown, HostFenced, HostResynced),
         }
     ),

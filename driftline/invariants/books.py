@@ -144,7 +144,7 @@ class Host:
                 self.state, self.epoch = "returned", position
             case HostResynced() if self.state == "returned" and e.epoch == self.epoch:
                 self.resynced = e.epoch
-            case HostUp():
+            case HostUp() if self.state != "down":
                 came_back, self.state, self.fenced = self.state != "up", "up", False
                 self.has_returned = self.has_returned or came_back
                 return came_back

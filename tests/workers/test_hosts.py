@@ -353,6 +353,18 @@ def test_a_dead_host_with_nothing_on_it_is_cut_off_at_once() -> None:
     play.then(HostFenced(host="h1", az=AZ, epoch=play.machine.position))
 
 
+def test_a_host_that_dies_again_before_it_was_up_is_cut_off_again() -> None:
+    play = given(cnc).when(host_down())
+    play.given(HostFenced(host="h1", az=AZ, epoch=play.machine.position), RETURNED).when(host_down())
+    play.then(HostFenced(host="h1", az=AZ, epoch=play.machine.position))
+
+
+def test_a_late_word_that_a_host_is_up_does_not_revive_it() -> None:
+    play = carried().given(host_down()).when(UP)
+    assert play.output is not None
+    assert not any(planned.effect.present for planned in play.output.effects)  # type: ignore[union-attr]
+
+
 def test_a_host_that_is_up_again_gets_its_interfaces_back_and_its_ports_are_reported() -> None:
     play = carried().when(host_down())
     down = play.machine.position
