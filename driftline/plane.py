@@ -11,28 +11,23 @@ import structlog
 
 from bus.envelope import Recorded
 from bus.errors import first_error
-from bus.events import Event, HostAdded, LeafAdded
 from bus.log import Log
 from bus.subjects import PREFIX, host_filter
 from driftline.channel import BusChannel
 from driftline.errors import NotDone, UsageError
+from driftline.parts import all_workers, cable_of
 from driftline.stack import Bus, Stack
 from projections.runner import Projector
 from projections.world import World
-from workers import cnc, compute, ipam, liveness, nova, ovs_agent
 from workers.devices.protocol import Devices, DevicesUnavailable
 from workers.devices.simulated.driver import SimulatedDevices
-from workers.devices.simulated.fabric import Cable, CableHost, CableLeaf
 from workers.devices.simulated.faults import FaultPlan
 from workers.devices.simulated.journal import Journal, JournalBroken
 from workers.devices.simulated.remote import RemoteDevices, serve_fabric
 from workers.runner import Role, Runner
-from workers.worker import Worker
 
 log = structlog.get_logger("plane")
 
-#: The workers by name.
-WORKERS: dict[str, Worker] = {m.WORKER.name: m.WORKER for m in (nova, compute, ovs_agent, cnc, ipam, liveness)}
 #: All that describes leaves and hosts. Few events, read once when the fabric starts.
 _CABLING = f"{PREFIX}.*.*.*.*.added"
 
@@ -50,7 +45,7 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
 async def all_in_one(stack: Stack, faults: FaultPlan | None = None) -> AsyncIterator[Plane]:
     """Everything in this process: all workers, the modelled fabric and the projector."""
     async with _running() as start, _fabric(stack, start, faults, _journal_path(stack)) as fabric:
-        roles = [Role(worker) for worker in WORKERS.values()]
+        roles = [Role(worker) for worker in all_workers().values()]
         runner = Runner(stack.log, stack.checkpoints, fabric, roles, beats=stack.beats)
         projector = Projector(stack.log, stack.database, stack.quarantine)
         start(runner.run())
@@ -96,7 +91,7 @@ async def one_worker(stack: Bus, name: str, hosts: Sequence[str] = ()) -> AsyncI
     """One worker alone; its devices are reached over the bus. One that serves a single host reads its host alone."""
     devices: Devices = RemoteDevices(BusChannel(stack.connection))
     subject = host_filter(hosts[0]) if len(hosts) == 1 else ""
-    role = Role(WORKERS[name], frozenset(hosts) or None)
+    role = Role(all_workers()[name], frozenset(hosts) or None)
     async with _running() as start:
         runner = Runner(stack.log, stack.checkpoints, devices, [role], beats=stack.beats, subject=subject)
         start(runner.run())
@@ -170,7 +165,7 @@ async def _keep_cabled(log: Log, devices: SimulatedDevices, world: World, after:
 def cable(devices: SimulatedDevices, world: World, records: Iterable[Recorded]) -> None:
     """Put up what ``world`` takes of ``records``, and so every fold; what cannot be is told and left out."""
     for r in records:
-        described = _cable_of(r.event)
+        described = cable_of(r.event)
         taken = world.evolve(r)
         if described is None:
             continue
@@ -181,13 +176,3 @@ def cable(devices: SimulatedDevices, world: World, records: Iterable[Recorded]) 
             devices.cable([described])
         except ValueError as error:
             log.warning("not cabled", id=r.id, cable=described, reason=str(error))
-
-
-def _cable_of(event: Event) -> Cable | None:
-    match event:
-        case LeafAdded(leaf=leaf, vtep=vtep):
-            return CableLeaf(leaf, vtep)
-        case HostAdded(host=host, leaf_a=leaf_a, leaf_b=leaf_b, interface=interface):
-            return CableHost(host, leaf_a, leaf_b, interface)
-        case _:
-            return None

@@ -115,9 +115,12 @@ class Rights:
     ) -> None:
         of_ports = [(port.host, port.port, port.generation) for port in ports]
         self._vnics = {*of_ports, *((c.host, c.port, c.generation) for c in stale if not c.unplugged)}
-        self._flows = {*of_ports, *((c.host, c.port, c.generation) for c in stale if not c.underlay_removed)}
+        self._flows = {
+            *of_ports,
+            *((c.host, c.port, c.generation) for c in stale if c.underlay_by and not c.underlay_removed),
+        }
         bound = {(port.host, port.vlan) for port in ports if port.bound}
-        self._vlans = bound | {(c.host, c.vlan) for c in stale if not c.overlay_removed}
+        self._vlans = bound | {(c.host, c.vlan) for c in stale if c.overlay_by and not c.overlay_removed}
         self._dead = {row.host for row in states if row.state in ("down", "returned")}
         self._fenced = {row.host for row in states if row.fenced}
         self._host_on = {(leaf, row.interface): row.host for row in hosts for leaf in (row.leaf_a, row.leaf_b)}

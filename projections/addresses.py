@@ -130,12 +130,15 @@ class Addresses(Fold):
         return None if ip is None else (pool, ip)
 
     def vlan_for(self, physical_network: str, vni: int) -> int | None:
-        """The VLAN of ``vni`` on this leaf pair, the lowest free one if it has none, None if all 4,094 are taken."""
+        """The VLAN of ``vni`` on this leaf pair, the lowest free one if it has none, None if all 4,094 are taken.
+
+        A VLAN that is a network's own everywhere is not free on any pair.
+        """
         segment: SegmentRow | None = self.tables["segments"].get((physical_network, vni))
         if segment is not None:
             return segment.vlan
-        taken = self._vlans.get(physical_network, set())
-        return next((vlan for vlan in range(VLAN_MIN, VLAN_MAX + 1) if vlan not in taken), None)
+        taken, own = self._vlans.get(physical_network, set()), self._world.vlans
+        return next((vlan for vlan in range(VLAN_MIN, VLAN_MAX + 1) if vlan not in taken and vlan not in own), None)
 
     @on(VpcCreated, NetworkCreated)
     def _tenancy(self, r: Recorded, e: VpcCreated | NetworkCreated) -> tuple[Touched, ...]:
@@ -160,31 +163,34 @@ class Addresses(Fold):
         self._held[e.port] = e
         self.tables["addresses"][key] = AddressRow(vrf=e.vrf, ip=e.ip, subnet=e.subnet, port=e.port, mac=e.mac)
         self._count(e.subnet, 1).take(e.ip)
-        return (("addresses", key), ("pools", (e.subnet,)), self._use_segment(e))
+        return (("addresses", key), ("pools", (e.subnet,)), *self._use_segment(e))
 
     @on(PortClaimed)
     def _claimed(self, r: Recorded, e: PortClaimed) -> tuple[Touched, ...]:
         """Another claim of a port: the address stays, a VLAN of another leaf pair may be needed."""
         if e.port not in self._held or e.generation <= self._newest[e.port]:
             return NOTHING
-        return (self._use_segment(e),)
+        return self._use_segment(e)
 
     @on(PortClaimCleared)
     def _claim_cleared(self, r: Recorded, e: PortClaimCleared) -> tuple[Touched, ...]:
         segment_key = self._claims.get(e.port, {}).pop(e.generation, None)
         return () if segment_key is None else (self._leave_segment(segment_key),)
 
-    def _use_segment(self, e: PortClaim) -> Touched:
-        segment_key = (e.physical_network, e.vni)
-        self._claims.setdefault(e.port, {})[e.generation] = segment_key
+    def _use_segment(self, e: PortClaim) -> tuple[Touched, ...]:
         self._newest[e.port] = e.generation
+        claims = self._claims.setdefault(e.port, {})
+        if not (e.vlan and e.vni):  # only a VLAN that stands for a VNI is the leaf pair's own
+            return NOTHING
+        segment_key = (e.physical_network, e.vni)
+        claims[e.generation] = segment_key
         segment: SegmentRow | None = self.tables["segments"].get(segment_key)
         if segment is None:
             segment = SegmentRow(physical_network=e.physical_network, vni=e.vni, vlan=e.vlan, ports=0)
             self.tables["segments"][segment_key] = segment
             self._vlans.setdefault(e.physical_network, set()).add(e.vlan)
         segment.ports += 1
-        return ("segments", segment_key)
+        return (("segments", segment_key),)
 
     def _leave_segment(self, segment_key: tuple[str, int]) -> Touched:
         segment: SegmentRow = self.tables["segments"][segment_key]

@@ -11,6 +11,7 @@ import msgspec
 
 from bus.envelope import Recorded
 from bus.events import (
+    CNC,
     HostAdded,
     HostDown,
     HostFenced,
@@ -176,7 +177,7 @@ class Leaves(Fold):
     @on(PortAllocated, PortClaimed)
     def _claimed(self, r: Recorded, e: PortClaim) -> tuple[Touched, ...]:
         newest = self._newest.get(e.port, 0)
-        if e.generation <= newest or (not newest and isinstance(e, PortClaimed)):
+        if e.overlay_by != CNC or e.generation <= newest or (not newest and isinstance(e, PortClaimed)):
             return NOTHING
         before = self.newest(e.port)
         self._newest[e.port] = e.generation

@@ -7,7 +7,8 @@ class PortRow(Row):
     """A port that is not deleted. ``underlay`` and ``overlay`` are Figure 8's two statuses; the rest says why.
 
     ``claimed_at`` is the log position of the current claim, ``orphan_seen_us`` when the port was first seen without an
-    instance, 0 once anybody has reported on it since.
+    instance, 0 once anybody has reported on it since. ``underlay_by`` and ``overlay_by`` report the planes; empty: the
+    plane does not apply, and is ACTIVE. ``policy_by`` must have reported before the underlay counts.
     """
 
     port: str
@@ -27,6 +28,10 @@ class PortRow(Row):
     physical_network: str
     vlan: int
     vni: int
+    model: str
+    underlay_by: str
+    overlay_by: str
+    policy_by: str
     correlation: str
     underlay: str = "DOWN"
     overlay: str = "DOWN"
@@ -50,7 +55,17 @@ class PortRow(Row):
     @property
     def usable(self) -> bool:
         """Both planes ACTIVE for the current binding (invariant 4)."""
-        return self.underlay == "ACTIVE" and self.overlay == "ACTIVE"
+        return self.bound and self.underlay == "ACTIVE" and self.overlay == "ACTIVE"
+
+    @property
+    def underlay_clear(self) -> bool:
+        """Whether nothing of the claim is left on the host: no flow, or where the plane does not apply, no vNIC."""
+        return self.underlay_removed if self.underlay_by else self.unplugged
+
+    @property
+    def overlay_clear(self) -> bool:
+        """Whether nothing of the claim is left above the host."""
+        return self.overlay_removed or not self.overlay_by
 
 
 class StaleClaimRow(Row):
@@ -67,9 +82,21 @@ class StaleClaimRow(Row):
     physical_network: str
     vlan: int
     vni: int
+    underlay_by: str
+    overlay_by: str
     correlation: str
     position: int
     unbound: bool = False
     unplugged: bool = False
     underlay_removed: bool = False
     overlay_removed: bool = False
+
+    @property
+    def underlay_clear(self) -> bool:
+        """As ``PortRow.underlay_clear``."""
+        return self.underlay_removed if self.underlay_by else self.unplugged
+
+    @property
+    def overlay_clear(self) -> bool:
+        """As ``PortRow.overlay_clear``."""
+        return self.overlay_removed or not self.overlay_by

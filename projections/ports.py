@@ -319,6 +319,10 @@ class Ports(Fold):
             physical_network=e.physical_network,
             vlan=e.vlan,
             vni=e.vni,
+            model=e.model,
+            underlay_by=e.underlay_by,
+            overlay_by=e.overlay_by,
+            policy_by=e.policy_by,
             correlation=r.correlation,
             claimed_at=r.position,
             allocated_us=r.time_us,
@@ -342,6 +346,8 @@ class Ports(Fold):
             physical_network=row.physical_network,
             vlan=row.vlan,
             vni=row.vni,
+            underlay_by=row.underlay_by,
+            overlay_by=row.overlay_by,
             correlation=r.correlation,
             position=r.position,
             unbound=row.unbound,
@@ -380,14 +386,19 @@ class Ports(Fold):
         return (("stale_claims", (claim.port, claim.generation)),)
 
     def _changed(self, r: Recorded, row: PortRow) -> tuple[Touched, ...]:
-        row.underlay = _plane(row.underlay_report, row.bound, row.unplugged or row.underlay_removed)
-        row.overlay = _plane(row.overlay_report, row.bound, row.overlay_removed)
+        row.underlay = _plane(row.underlay_by, row.underlay_report, row.bound, row.unplugged or row.underlay_removed)
+        row.overlay = _plane(row.overlay_by, row.overlay_report, row.bound, row.overlay_removed)
         row.changed_us, row.orphan_seen_us = r.time_us, 0
         return (("ports", (row.port,)),)
 
 
-def _plane(report: str, bound: bool, removed: bool) -> str:
-    """One plane's status: what was last reported for the current claim, once the port is bound and while it lasts."""
-    if removed or not report:
+def _plane(by: str, report: str, bound: bool, removed: bool) -> str:
+    """One plane's status: what was last reported for the current claim, once the port is bound and while it lasts.
+
+    A plane that nobody reports does not apply, and is ACTIVE unless something on its side of the port failed.
+    """
+    if removed:
         return "DOWN"
+    if not report:
+        return "DOWN" if by else "ACTIVE"
     return report if bound or report == "ERROR" else "DOWN"

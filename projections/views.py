@@ -23,8 +23,14 @@ from projections.world import World
 
 #: The projections that are persisted. ``PortStates`` contains the ports themselves.
 PROJECTIONS: tuple[type[Fold], ...] = (
-    *(World, PortStates, Instances, Addresses, Leaves),
-    *(Spawns, Hosts, Drifts),
+    World,
+    PortStates,
+    Instances,
+    Addresses,
+    Leaves,
+    Spawns,
+    Hosts,
+    Drifts,
 )
 
 

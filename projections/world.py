@@ -20,7 +20,7 @@ from projections.fold import NOTHING, Fold, Row, Table, Touched, on
 
 
 class HostRow(Row):
-    """A dual-homed host. ``physical_network`` is its leaf pair: the scope of its VLAN ids."""
+    """A dual-homed host. ``physical_network`` is its leaf pair: the scope of its VLANs. ``kind``: what runs on it."""
 
     host: str
     az: str
@@ -29,16 +29,18 @@ class HostRow(Row):
     interface: str
     capacity: int
     physical_network: str
+    kind: str = "server"
 
 
 class SwitchRow(Row):
-    """A spine or a leaf; ``vtep`` and ``asn`` are empty and 0 for a spine."""
+    """A spine or a leaf; ``vtep`` is empty, ``asn`` and ``capacity`` (table entries) are 0 for a spine."""
 
     switch: str
     role: str
     az: str
     vtep: str
     asn: int
+    capacity: int = 0
 
 
 class AzRow(Row):
@@ -58,13 +60,15 @@ class VpcRow(Row):
 
 
 class NetworkRow(Row):
-    """An L2 segment: its VPC, its VNI and its labels."""
+    """An L2 segment: its VPC, its model, its VNI or VLAN (0: none) and its labels."""
 
     network: str
     vpc: str
     vrf: str
     vni: int
     labels: list[str]
+    model: str = "evpn"
+    vlan: int = 0
 
 
 class SubnetRow(Row):
@@ -79,9 +83,9 @@ class SubnetRow(Row):
 class World(Fold):
     """What exists, whoever uses it. The first description of a thing counts; a second one changes nothing.
 
-    Nor does one that contradicts what is known: what this fold does not take, no other fold takes either. A VNI
-    belongs to one network, a network has one subnet, subnets of a VRF are disjoint (invariants 1 and 9); a leaf
-    belongs to one pair, and each of its interfaces to one host.
+    Nor does one that contradicts what is known: what this fold does not take, no other fold takes either. A VNI or
+    a network-wide VLAN belongs to one network, a network has one subnet, subnets of a VRF are disjoint (invariants 1
+    and 9); a leaf belongs to one pair, and each of its interfaces to one host.
     """
 
     TABLES = (
@@ -100,6 +104,8 @@ class World(Fold):
         self.by_label: dict[str, list[str]] = {}
         self.azs: set[str] = set()
         self._vnis: set[int] = set()
+        #: The VLANs that are one network's everywhere, and no leaf pair's own.
+        self.vlans: dict[int, str] = {}
         self._has_subnet: set[str] = set()
         #: First and last address of each subnet, in order.
         self._ranges_of_vrf: dict[str, list[tuple[int, int]]] = {}
@@ -123,7 +129,7 @@ class World(Fold):
 
     @on(LeafAdded)
     def _leaf(self, r: Recorded, e: LeafAdded) -> tuple[Touched, ...]:
-        row = SwitchRow(switch=e.leaf, role="leaf", az=e.az, vtep=e.vtep, asn=e.asn)
+        row = SwitchRow(switch=e.leaf, role="leaf", az=e.az, vtep=e.vtep, asn=e.asn, capacity=e.capacity)
         return self._put("switches", (e.leaf,), row)
 
     @on(HostAdded)
@@ -139,6 +145,7 @@ class World(Fold):
             interface=e.interface,
             capacity=e.capacity,
             physical_network=pair,
+            kind=e.kind,
         )
         touched = self._put("hosts", (e.host,), row)
         if touched:
@@ -165,13 +172,23 @@ class World(Fold):
     @on(NetworkCreated)
     def _network(self, r: Recorded, e: NetworkCreated) -> tuple[Touched, ...]:
         vpc: VpcRow | None = self.tables["vpcs"].get((e.vpc,))
-        if vpc is None or e.vni in self._vnis:
+        if vpc is None or e.vni in self._vnis or e.vlan in self.vlans:
             return NOTHING  # a network of no VPC cannot carry a port
-        row = NetworkRow(network=e.network, vpc=e.vpc, vrf=vpc.vrf, vni=e.vni, labels=list(e.labels))
+        row = NetworkRow(
+            network=e.network,
+            vpc=e.vpc,
+            vrf=vpc.vrf,
+            vni=e.vni,
+            labels=list(e.labels),
+            model=e.model,
+            vlan=e.vlan,
+        )
         touched = self._put("networks", (e.network,), row)
         if touched:
             self.networks[e.network] = row
-            self._vnis.add(e.vni)
+            self._vnis |= {e.vni} - {0}
+            if e.vlan:
+                self.vlans[e.vlan] = e.network
             for label in e.labels:
                 self.by_label.setdefault(label, []).append(e.network)
         return touched

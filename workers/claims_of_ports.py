@@ -8,6 +8,8 @@ from projections.port_rows import PortRow, StaleClaimRow
 from projections.world import HostRow
 from workers.claims import claim
 from workers.ipam_state import IpamState
+from workers.models import allocator_of, model_of, segment_on
+from workers.models.model import IPAM, Refusal, Segment
 from workers.worker import Decision, Emit
 
 
@@ -17,16 +19,18 @@ def requested(state: IpamState, r: Recorded, request: PortClaimRequested) -> Ite
     if state.ports.has_answered(request.port, r.id):  # perhaps this process died before its next word
         yield from tell_the_old(state, request.port)
         return
+    if port is not None and allocator_of(state.world.networks[port.network]) != IPAM:
+        return
     problem = _problem(state, request, port)
     host = state.world.hosts.get(request.host)
     if port is None or host is None or problem is not None:
         yield _refuse(request, problem or ("unknown host", "host", request.host))
         return
-    vlan = state.addresses.vlan_for(host.physical_network, port.vni)
-    if vlan is None:
-        yield _refuse(request, ("no VLAN is left on the leaf pair", "host", f"{host.host} ({host.physical_network})"))
+    segment = _segment_there(state, port, host)
+    if isinstance(segment, Refusal):
+        yield _refuse(request, segment)
         return
-    yield Emit(_claimed(port, host, vlan))
+    yield Emit(_claimed(port, host, segment))
     yield from tell_the_old(state, port.port)
 
 
@@ -49,7 +53,7 @@ def clear(state: IpamState, name: str) -> Iterable[Decision]:
 
 def _is_clear(state: IpamState, over: PortRow | StaleClaimRow) -> bool:
     """Both planes have confirmed; a host that is cut off at its leaves need not."""
-    return over.overlay_removed and (over.underlay_removed or state.hosts.is_fenced(over.host))
+    return over.overlay_clear and (over.underlay_clear or state.hosts.is_fenced(over.host))
 
 
 def _problem(state: IpamState, request: PortClaimRequested, port: PortRow | None) -> tuple[str, str, str] | None:
@@ -64,7 +68,15 @@ def _problem(state: IpamState, request: PortClaimRequested, port: PortRow | None
     return None
 
 
-def _claimed(port: PortRow, host: HostRow, vlan: int) -> PortClaimed:
+def _segment_there(state: IpamState, port: PortRow, host: HostRow) -> Segment | Refusal:
+    """How the port is realised on ``host``, if its network's model lets it go there."""
+    network, source = state.world.networks[port.network], state.world.hosts.get(port.host)
+    model = model_of(network)
+    refusal = model.may_move(port, source, host) if model is not None and source is not None else None
+    return refusal or segment_on(state.world, state.addresses, network, host)
+
+
+def _claimed(port: PortRow, host: HostRow, segment: Segment) -> PortClaimed:
     return PortClaimed(
         port=port.port,
         az=port.az,
@@ -81,9 +93,9 @@ def _claimed(port: PortRow, host: HostRow, vlan: int) -> PortClaimed:
         gateway=port.gateway,
         mac=port.mac,
         physical_network=host.physical_network,
-        vlan=vlan,
-        vni=port.vni,
         from_host=port.host,
+        model=port.model,
+        **segment._asdict(),
     )
 
 

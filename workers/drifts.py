@@ -19,7 +19,9 @@ from bus.events import (
 )
 from projections.instances import MOVABLE, InstanceRow
 from projections.port_rows import PortRow
-from workers.nova_state import NovaState, cleaned, fail, take_down
+from workers.models import MODELS
+from workers.models.model import Refusal
+from workers.nova_state import NovaState, cleaned, fail, kinds_for, take_down
 from workers.scheduler import Choice
 from workers.worker import Decision, Emit
 
@@ -116,7 +118,7 @@ def _recovered(row: InstanceRow, port: PortRow) -> Iterable[Decision]:
 
 def _start(state: NovaState, row: InstanceRow, target: str | None, correlation: str) -> Iterable[Decision]:
     port = state.ports.get(row.port)
-    choice = _choose(state, row, target)
+    choice = _choose(state, row, port, target)
     if choice.host is None or port is None:
         yield _refuse(row.instance, choice, correlation)
         return
@@ -134,11 +136,20 @@ def _start(state: NovaState, row: InstanceRow, target: str | None, correlation: 
     yield Emit(scheduled, correlation)
 
 
-def _choose(state: NovaState, row: InstanceRow, target: str | None) -> Choice:
+def _choose(state: NovaState, row: InstanceRow, port: PortRow | None, target: str | None) -> Choice:
     if target is not None and target == row.host and row.state != "error":
         word = "is drifting to" if row.state == "drifting" else "is on"
         return Choice(None, f"the instance {word} this host already", "host", target)
-    return state.scheduler.choose(row.az, target, besides=row.host)
+    kinds = kinds_for(state, row.network or None, row.label or None, row.kind)
+    choice = state.scheduler.choose(row.az, target, kinds, besides=row.host)
+    refusal = _cannot_move(state, port, choice.host) if port is not None and choice.host is not None else None
+    return Choice(None, *refusal) if refusal is not None else choice
+
+
+def _cannot_move(state: NovaState, port: PortRow, target: str) -> Refusal | None:
+    """Why the model of the port's network keeps it from going to ``target``."""
+    model, source = MODELS.get(port.model), state.world.hosts.get(port.host)
+    return model.may_move(port, source, state.world.hosts[target]) if model is not None and source is not None else None
 
 
 def _refuse(instance: str, why: Choice, correlation: str) -> Emit:

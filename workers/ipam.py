@@ -25,6 +25,7 @@ from bus.events import (
     PortRefused,
     PortUnbound,
     PortUnderlayRemoved,
+    PortUnplugged,
 )
 from projections.addresses import Pool
 from projections.instances import ENDED
@@ -32,31 +33,29 @@ from projections.port_rows import PortRow
 from projections.world import HostRow, NetworkRow
 from workers import claims_of_ports
 from workers.claims import claim
+from workers.ipam_requests import REQUESTS
 from workers.ipam_state import IpamState
+from workers.models import allocator_of, segment_on
+from workers.models.model import IPAM, Refusal, Segment
 from workers.orphans import LAST_LOOK, is_unclaimed, orphans
 from workers.worker import Decision, Due, Emit, Now, Worker, settles_nothing
 
 
-class Refusal(NamedTuple):
-    """Why no port can be given."""
-
-    reason: str
-    field: str
-    value: str
-
-
 class Grant(NamedTuple):
-    """Where a port's address and VLAN come from."""
+    """Where a port's address comes from, and how it is realised on its host."""
 
     network: NetworkRow
     pool: Pool
     ip: str
     physical_network: str
-    vlan: int
+    segment: Segment
 
 
 def decide(state: IpamState, r: Recorded) -> Iterable[Decision]:
-    """What is to be done about the port or the host that ``r`` concerns."""
+    """What is to be done about the port, the host or the request that ``r`` concerns."""
+    answer = REQUESTS.get(type(r.event))
+    if answer is not None:
+        return answer(state, r, r.event)
     match r.event:
         case PortCreateRequested() as request:
             return _create(state, request)
@@ -65,8 +64,8 @@ def decide(state: IpamState, r: Recorded) -> Iterable[Decision]:
         case PortClaimRequested() as request:
             return claims_of_ports.requested(state, r, request)
         case PortBindRequested() | PortDeleteRequested() as request:
-            return _bind_or_unbind(state.ports.current(request), request)
-        case PortUnderlayRemoved() | PortOverlayRemoved() as report:
+            return _bind_or_unbind(state, state.ports.current(request), request)
+        case PortUnplugged() | PortUnderlayRemoved() | PortOverlayRemoved() | PortUnbound() as report:
             return claims_of_ports.clear(state, report.port)
         case PortOrphanSeen() as seen:
             return _orphan_seen(state, seen, r.time_us)
@@ -74,11 +73,13 @@ def decide(state: IpamState, r: Recorded) -> Iterable[Decision]:
             return _taken_from_host(state, r)
 
 
-def _bind_or_unbind(port: PortRow | None, request: PortBindRequested | PortDeleteRequested) -> Iterable[Decision]:
+def _bind_or_unbind(
+    state: IpamState, port: PortRow | None, request: PortBindRequested | PortDeleteRequested
+) -> Iterable[Decision]:
     if port is None or port.unbound:
         return
     if isinstance(request, PortDeleteRequested):
-        yield Emit(PortUnbound(**claim(port), vlan=port.vlan, vni=port.vni))
+        yield from _unbind(state, port)
     elif not port.bound:
         yield Emit(PortBound(**claim(port), vlan=port.vlan, vni=port.vni))
 
@@ -104,13 +105,19 @@ def _taken_from_host(state: IpamState, r: Recorded) -> Iterable[Decision]:
 def _unbind_for_dead_host(state: IpamState, port: PortRow) -> Iterable[Decision]:
     instance = state.instances.get(port.instance)
     if state.hosts.is_down(port.host) and instance is not None and instance.terminating and not port.unbound:
-        yield Emit(PortUnbound(**claim(port), vlan=port.vlan, vni=port.vni), port.correlation)
+        yield from _unbind(state, port, port.correlation)
+
+
+def _unbind(state: IpamState, port: PortRow, correlation: str = "") -> Iterable[Decision]:
+    """The port's claim is over; where no plane has anything left of it, so is the port."""
+    yield Emit(PortUnbound(**claim(port), vlan=port.vlan, vni=port.vni), correlation)
+    yield from claims_of_ports.clear(state, port.port)
 
 
 def _orphan_seen(state: IpamState, seen: PortOrphanSeen, now_us: int) -> Iterable[Decision]:
     port = state.ports.current(seen)
     if seen.look == LAST_LOOK and port is not None and not port.unbound and is_unclaimed(state, port, now_us):
-        yield Emit(PortUnbound(**claim(port), vlan=port.vlan, vni=port.vni), port.correlation)
+        yield from _unbind(state, port, port.correlation)
 
 
 def due(state: IpamState, now: Now) -> Iterable[Due]:
@@ -125,6 +132,8 @@ def _create(state: IpamState, request: PortCreateRequested) -> Iterable[Decision
     if instance is not None and (instance.terminating or instance.cleaned or instance.state in ENDED):
         gone = Refusal("the instance is being deleted", "instance", request.instance)
         return (Emit(_refuse(request, gone)),)
+    if _allocator(state, request) != IPAM:
+        return ()
     found = _find(state, request)
     return (Emit(_refuse(request, found) if isinstance(found, Refusal) else _allocate(request, found)),)
 
@@ -143,20 +152,26 @@ def _find(state: IpamState, request: PortCreateRequested) -> Grant | Refusal:
 def _grant(
     state: IpamState, request: PortCreateRequested, host: HostRow, candidates: list[NetworkRow]
 ) -> Grant | Refusal:
-    lacks_vlan = False
-    for network in candidates:
+    refusal: Refusal | None = None
+    for network in (one for one in candidates if allocator_of(one) == IPAM):
         offer = state.addresses.offer(network.network, network.vrf)
         if offer is None:
             continue
-        vlan = state.addresses.vlan_for(host.physical_network, network.vni)
-        if vlan is not None:
-            return Grant(network, *offer, host.physical_network, vlan)
-        lacks_vlan = True
-    if lacks_vlan:
-        return Refusal("no VLAN is left on the leaf pair", "host", f"{request.host} ({host.physical_network})")
+        segment = segment_on(state.world, state.addresses, network, host)
+        if isinstance(segment, Segment):
+            return Grant(network, *offer, host.physical_network, segment)
+        refusal = segment
+    if refusal is not None:
+        return refusal
     if request.network is not None:
         return Refusal("no address is left in the network", "network", request.network)
     return Refusal("no address is left in any network with this label", "label", str(request.label))
+
+
+def _allocator(state: IpamState, request: PortCreateRequested) -> str:
+    """Who grants the port: whoever allocates in the first of the networks that fit."""
+    candidates = _candidates(state, request)
+    return IPAM if isinstance(candidates, Refusal) else allocator_of(candidates[0])
 
 
 def _candidates(state: IpamState, request: PortCreateRequested) -> list[NetworkRow] | Refusal:
@@ -198,8 +213,8 @@ def _allocate(request: PortCreateRequested, grant: Grant) -> PortAllocated:
         gateway=grant.pool.gateway,
         mac=mac_of(grant.ip),
         physical_network=grant.physical_network,
-        vlan=grant.vlan,
-        vni=grant.network.vni,
+        model=grant.network.model,
+        **grant.segment._asdict(),
     )
 
 
@@ -221,7 +236,9 @@ WORKER = Worker(
                 PortClaimed,
                 PortOrphanSeen,
             ),
-            *(PortUnderlayRemoved, PortOverlayRemoved, InstanceTerminating, HostDown, HostFenced, HostResynced),
+            *(PortUnplugged, PortUnderlayRemoved, PortOverlayRemoved, PortUnbound),
+            *(InstanceTerminating, HostDown, HostFenced, HostResynced),
+            *REQUESTS,
         }
     ),
     decide=decide,

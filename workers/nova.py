@@ -19,12 +19,14 @@ from bus.events import (
     InstanceOverdue,
     InstanceRefused,
     InstanceScheduled,
+    PortBound,
     PortClaimed,
     PortClaimRefused,
     PortDeleted,
     PortEvent,
     PortOverlayReported,
     PortPlugFailed,
+    PortPlugged,
     PortRefused,
     PortUnderlayReported,
     SpawnRequested,
@@ -32,7 +34,7 @@ from bus.events import (
 from projections.instances import SPAWNING, InstanceRow
 from workers import drifts
 from workers.deadlines import is_overdue
-from workers.nova_state import NovaState, cleaned, fail, failed, take_down
+from workers.nova_state import NovaState, cleaned, fail, failed, kinds_for, take_down
 from workers.worker import Decision, Due, Emit, Now, Worker, settles_nothing
 
 
@@ -88,7 +90,8 @@ def _spawn(state: NovaState, r: Recorded, request: SpawnRequested) -> Iterable[D
     problem = _problem(state, request)
     if problem is not None:
         return (_refuse(request, *problem),)
-    choice = state.scheduler.choose(request.az, request.host)
+    kinds = kinds_for(state, request.network, request.label, request.kind)
+    choice = state.scheduler.choose(request.az, request.host, kinds)
     if choice.host is None:
         return (_refuse(request, choice.reason, choice.field, choice.value),)
     return (
@@ -117,6 +120,8 @@ def _problem(state: NovaState, request: SpawnRequested) -> tuple[str, str, str] 
         return "unknown network", "network", request.network
     if request.label is not None and request.label not in state.world.by_label:
         return "no network carries this label", "label", request.label
+    if not kinds_for(state, request.network, request.label, request.kind):
+        return "no kind of host carries such an instance in this network", "kind", request.kind
     return None
 
 
@@ -233,6 +238,8 @@ WORKER = Worker(
             PortUnderlayReported,
             PortOverlayReported,
             PortPlugFailed,
+            PortPlugged,
+            PortBound,
             InstanceDeleteRequested,
             PortDeleted,
             InstanceOverdue,

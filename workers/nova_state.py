@@ -8,6 +8,7 @@ from projections.instances import InstanceRow, Instances
 from projections.ports import Ports
 from projections.world import World
 from workers.deadlines import Deadlines
+from workers.models import host_kinds
 from workers.scheduler import Scheduler
 from workers.worker import Decision, Emit, State
 
@@ -20,6 +21,12 @@ class NovaState(State):
         self.scheduler = Scheduler(self.world, self.instances, self.hosts)
         self.deadlines = Deadlines(self.instances)
         super().__init__(self.world, self.instances, self.ports, self.hosts, self.scheduler, self.deadlines)
+
+
+def kinds_for(state: NovaState, network: str | None, label: str | None, kind: str) -> frozenset[str]:
+    """The kinds of host that an instance of this ``kind`` can go to, with a port from ``network`` or by ``label``."""
+    names = [network] if network else state.world.by_label.get(label or "", [])
+    return host_kinds((state.world.networks[name] for name in names if name in state.world.networks), kind)
 
 
 def fail(state: NovaState, row: InstanceRow, reason: str) -> Iterable[Decision]:

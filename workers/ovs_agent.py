@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from bus.envelope import Recorded
 from bus.events import (
+    OVS_AGENT,
     Event,
     HostAgentStarted,
     HostAudited,
@@ -66,7 +67,7 @@ def decide(state: AgentState, r: Recorded) -> Iterable[Decision]:
 def _device_changed(state: AgentState, event: PortPlugged | PortUnplugged) -> Iterable[Decision]:
     """Flows follow the device: there while it is plugged, gone once it is unplugged."""
     claim = state.ports.claim_of(event)
-    if claim is None:
+    if claim is None or claim.underlay_by != OVS_AGENT:
         return
     if claim.unplugged:
         if not claim.underlay_removed:
@@ -136,7 +137,7 @@ def _is_wanted(port: PortRow) -> bool:
 
 
 def _has_flows(port: PortRow) -> bool:
-    return _is_wanted(port) and port.plugged
+    return port.underlay_by == OVS_AGENT and _is_wanted(port) and port.plugged
 
 
 def _flow(port: PortRow) -> FlowWish:

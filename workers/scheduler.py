@@ -1,6 +1,7 @@
 """Nova's scheduler: the host of the zone with most room, the first by name among equals. Deterministic."""
 
 import heapq
+from collections.abc import Collection
 from typing import NamedTuple, TypeAlias
 
 from bus.envelope import Recorded
@@ -40,8 +41,8 @@ _HostChange: TypeAlias = HostUp | HostSuspected | HostDown | HostReturned | Host
 class Scheduler(Fold):
     """Chooses hosts. An index over three other folds: give it each event after them.
 
-    A heap per zone, in which a host has at most one entry for each load; the outdated ones are dropped as they surface.
-    So the choice depends on the state alone, not on when the process was started.
+    A heap per zone and kind of host, in which a host has at most one entry for each load; the outdated ones are dropped
+    as they surface. So the choice depends on the state alone, not on when the process was started.
     """
 
     def __init__(self, world: World, instances: Instances, hosts: Hosts) -> None:
@@ -49,19 +50,24 @@ class Scheduler(Fold):
         self._world = world
         self._instances = instances
         self._hosts = hosts
-        self._heaps: dict[str, list[tuple[int, str]]] = {}
+        self._heaps: dict[tuple[str, str], list[tuple[int, str]]] = {}
         self._queued: set[tuple[int, str]] = set()
         #: Where each instance was counted last.
         self._placed: dict[str, str] = {}
 
-    def choose(self, az: str, host: str | None, *, besides: str = "") -> Choice:
-        """The host of the zone ``az`` to go to: ``host`` if it is given, else the roomiest one but ``besides``."""
+    def choose(self, az: str, host: str | None, kinds: Collection[str], *, besides: str = "") -> Choice:
+        """The host of the zone ``az`` to go to: ``host`` if it is given, else the roomiest one but ``besides``.
+
+        It is of one of these ``kinds``.
+        """
         if az not in self._world.azs:
             return Choice(None, "unknown availability zone", "az", az)
         if host is not None:
-            return self._pinned(az, host)
-        found = self._roomiest(az, besides)
-        return Choice(found) if found else Choice(None, "no host of the zone has room", "az", az)
+            return self._pinned(az, host, kinds)
+        found = [one for one in (self._roomiest(az, kind, besides) for kind in sorted(kinds)) if one is not None]
+        if found:
+            return Choice(min(found, key=lambda one: (-self._room(one), one)))
+        return Choice(None, f"no {_named(kinds)} of the zone has room", "az", az)
 
     @on(HostAdded)
     def _host_added(self, r: Recorded, e: HostAdded) -> tuple[Touched, ...]:
@@ -87,12 +93,14 @@ class Scheduler(Fold):
         row = self._instances.get(e.instance)
         return self._file(row.host) if row else NOTHING
 
-    def _pinned(self, az: str, host: str) -> Choice:
+    def _pinned(self, az: str, host: str, kinds: Collection[str]) -> Choice:
         row = self._world.hosts.get(host)
         if row is None:
             return Choice(None, "unknown host", "host", host)
         if row.az != az:
             return Choice(None, f"the host is in {row.az}, not in {az}", "host", host)
+        if row.kind not in kinds:
+            return Choice(None, f"the host is a {row.kind}, not a {' or '.join(sorted(kinds))}", "host", host)
         if not self._hosts.takes(host):
             state = self._hosts.state(host)
             return Choice(None, f"the host is {state if state != 'up' else 'being drained'}", "host", host)
@@ -100,8 +108,8 @@ class Scheduler(Fold):
             return Choice(None, f"the host is full ({row.capacity} instances)", "host", host)
         return Choice(host)
 
-    def _roomiest(self, az: str, besides: str) -> str | None:
-        heap = self._heaps.get(az, [])
+    def _roomiest(self, az: str, kind: str, besides: str) -> str | None:
+        heap = self._heaps.get((az, kind), [])
         passed_over: tuple[int, str] | None = None
         found = None
         while heap and found is None:
@@ -121,10 +129,14 @@ class Scheduler(Fold):
         entry = (-self._room(host), host) if row else None
         if row is not None and entry is not None and entry not in self._queued:
             self._queued.add(entry)
-            heapq.heappush(self._heaps.setdefault(row.az, []), entry)
+            heapq.heappush(self._heaps.setdefault((row.az, row.kind), []), entry)
         return NOTHING
 
     def _room(self, host: str) -> int:
         if not self._hosts.takes(host):
             return 0
         return self._world.hosts[host].capacity - self._instances.load.get(host, 0)
+
+
+def _named(kinds: Collection[str]) -> str:
+    return "host" if set(kinds) == {"server"} else f"{' or '.join(sorted(kinds))} host"

@@ -1,6 +1,6 @@
 """The event language, one file per aggregate. ``EVENT_TYPES`` lists it whole; ``AnyEvent`` is its union."""
 
-from bus.events.base import Event, Token, tag_of
+from bus.events.base import Event, RealisedBy, Token, tag_of
 from bus.events.host import (
     AzAdded,
     HostAdded,
@@ -42,6 +42,7 @@ from bus.events.instance import (
     port_name,
 )
 from bus.events.leaf import (
+    LEAF_CAPACITY,
     LeafAdded,
     LeafAudited,
     LeafAuditRequested,
@@ -59,6 +60,8 @@ from bus.events.network import (
     VpcCreated,
 )
 from bus.events.port import (
+    CNC,
+    OVS_AGENT,
     PortAllocated,
     PortBindRequested,
     PortBound,
@@ -157,7 +160,10 @@ AnyEvent = (
 EVENT_TYPES: tuple[type[Event], ...] = AnyEvent.__args__
 
 __all__ = [
+    "CNC",
     "EVENT_TYPES",
+    "LEAF_CAPACITY",
+    "OVS_AGENT",
     "AnyEvent",
     "AzAdded",
     "Event",
@@ -224,6 +230,7 @@ __all__ = [
     "PortUnderlayRemoved",
     "PortUnderlayReported",
     "PortUnplugged",
+    "RealisedBy",
     "RegionAdded",
     "SpawnRequested",
     "SpineAdded",

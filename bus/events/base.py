@@ -24,8 +24,16 @@ TimeUs = Annotated[
 ]
 #: IEEE 802.1Q: 0 and 4095 are reserved.
 Vlan = Annotated[int, msgspec.Meta(ge=1, le=4094, description="VLAN id, local to a leaf pair (IEEE 802.1Q)")]
+#: The same, or 0 (no tag, IEEE 802.1Q's priority tag): the port has no VLAN.
+VlanOrNone = Annotated[int, msgspec.Meta(ge=0, le=4094, description="VLAN id, 0 for none")]
 #: RFC 7348: 24 bits.
 Vni = Annotated[int, msgspec.Meta(ge=1, le=(1 << 24) - 1, description="VXLAN network identifier (RFC 7348)")]
+#: The same, or 0: the segment is not carried over VXLAN.
+VniOrNone = Annotated[int, msgspec.Meta(ge=0, le=(1 << 24) - 1, description="VXLAN network identifier, 0 for none")]
+#: Who makes one plane of a port ready; empty: the plane does not apply, and counts as ACTIVE.
+RealisedBy = Annotated[
+    str, msgspec.Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9_-]{0,62})?(?![\s\S])", description="a worker, or empty")
+]
 #: Minted by IPAM with each claim of a port by a host; starts at 1 and never decreases (invariant 6).
 Generation = Annotated[int, msgspec.Meta(ge=1, description="binding generation of a port")]
 

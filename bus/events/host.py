@@ -23,6 +23,10 @@ class AzAdded(Event, tag="az.added.v1", frozen=True, kw_only=True):
     region: Token
 
 
+#: A server runs agents; bare metal has none; a node is an instance of a public cloud that runs pods.
+HostKind = Literal["server", "bare-metal", "node"]
+
+
 class HostAdded(Event, tag="host.added.v1", frozen=True, kw_only=True):
     """A host whose two NICs (one bond) go to the same interface of both leaves of a pair.
 
@@ -35,6 +39,7 @@ class HostAdded(Event, tag="host.added.v1", frozen=True, kw_only=True):
     leaf_b: Token
     interface: Token
     capacity: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 500
+    kind: HostKind = "server"
 
 
 def physical_network(leaf_a: str, leaf_b: str) -> str:

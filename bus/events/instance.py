@@ -6,7 +6,7 @@ import msgspec
 
 from bus.events.base import Event, Generation, InstanceId, TimeUs, Token
 
-Kind = Literal["vm", "container"]
+Kind = Literal["vm", "container", "bm"]
 #: Pod labels, of which the name of the instance's port is made (``port_name``).
 Labels = Annotated[dict[Token, Token], msgspec.Meta(max_length=8)]
 

@@ -7,6 +7,9 @@ import msgspec
 from bus.events.base import Event, Token, Vlan, Vni
 from bus.events.host import Epoch
 
+#: Entries of a leaf's table, unless its description says otherwise.
+LEAF_CAPACITY = 100_000
+
 
 class SpineAdded(Event, tag="spine.added.v1", frozen=True, kw_only=True):
     """A spine switch, connected to every leaf of its AZ."""
@@ -16,12 +19,16 @@ class SpineAdded(Event, tag="spine.added.v1", frozen=True, kw_only=True):
 
 
 class LeafAdded(Event, tag="leaf.added.v1", frozen=True, kw_only=True):
-    """A leaf switch. ``vtep`` is its VXLAN tunnel address, ``asn`` its BGP autonomous system number."""
+    """A leaf switch. ``vtep`` is its VXLAN tunnel address, ``asn`` its BGP autonomous system number.
+
+    ``capacity`` is how many (interface, VLAN) entries its hardware table takes.
+    """
 
     leaf: Token
     az: Token
     vtep: str
     asn: Annotated[int, msgspec.Meta(ge=1, le=(1 << 32) - 1, description="RFC 6793")]
+    capacity: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = LEAF_CAPACITY
 
 
 class LeafVlanEvent(Event, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from bus.events.base import Event, Token, Vni
+from bus.events.base import Event, Token, VlanOrNone, VniOrNone
 
 Cidr = Annotated[str, msgspec.Meta(pattern=r"^\d{1,3}(\.\d{1,3}){3}/\d{1,2}$", description="IPv4 CIDR (RFC 4632)")]
 
@@ -29,12 +29,17 @@ class VpcCreated(Event, tag="vpc.created.v1", frozen=True, kw_only=True):
 
 
 class NetworkCreated(Event, tag="network.created.v1", frozen=True, kw_only=True):
-    """An L2 segment of a VPC, carried as ``vni`` above the leaves. Ports can be asked for by any of its labels."""
+    """An L2 segment of a VPC. ``model`` says how it is realised (``workers.models``); ports can be asked for by labels.
+
+    ``vni`` carries it above the leaves, ``vlan`` is its one VLAN everywhere; each is 0 in a model that has none.
+    """
 
     network: Token
     vpc: Token
-    vni: Vni
+    vni: VniOrNone = 0
     labels: tuple[Token, ...] = ()
+    model: Token = "evpn"
+    vlan: VlanOrNone = 0
 
 
 class SubnetCreated(Event, tag="subnet.created.v1", frozen=True, kw_only=True):

@@ -6,10 +6,14 @@ Every report carries (port, host, generation); one that does not match the curre
 
 from typing import ClassVar, Literal
 
-from bus.events.base import Event, Generation, InstanceId, TimeUs, Token, Vlan, Vni
+from bus.events.base import Event, Generation, InstanceId, RealisedBy, TimeUs, Token, VlanOrNone, VniOrNone
 
 #: One plane of a port (Figure 8).
 Status = Literal["ACTIVE", "DOWN", "ERROR"]
+
+
+#: Who makes the planes ready in the SDN fabric: the underlay (Figure 10, steps 7 and 8), the overlay (steps 10 to 12).
+OVS_AGENT, CNC = "ovs-agent", "cnc"
 
 
 class PortEvent(Event, frozen=True, kw_only=True):
@@ -33,8 +37,10 @@ class PortCreateRequested(PortEvent, tag="port.create_requested.v1", frozen=True
 class PortClaim(PortEvent, frozen=True, kw_only=True):
     """A claim of the port by ``host``, with all that agents need to wire it there.
 
-    ``vlan`` is local to the host's leaf pair (``physical_network``), ``vni`` is global. All but the host, its leaf
-    pair, the VLAN and the generation is the same in every claim of a port (invariant 5).
+    ``vlan`` is local to the host's leaf pair (``physical_network``), ``vni`` is global; each is 0 where the network's
+    ``model`` has none. ``underlay_by`` and ``overlay_by`` name the workers that report the planes, ``policy_by`` the
+    one without whose report the underlay does not count. All but the host, its leaf pair, the VLAN and the generation
+    is the same in every claim of a port (invariant 5).
     """
 
     name: str
@@ -49,8 +55,12 @@ class PortClaim(PortEvent, frozen=True, kw_only=True):
     gateway: str
     mac: str
     physical_network: Token
-    vlan: Vlan
-    vni: Vni
+    vlan: VlanOrNone
+    vni: VniOrNone
+    model: Token = "evpn"
+    underlay_by: RealisedBy = OVS_AGENT
+    overlay_by: RealisedBy = CNC
+    policy_by: RealisedBy = ""
 
 
 class PortAllocated(PortClaim, tag="port.allocated.v1", frozen=True, kw_only=True):
@@ -89,7 +99,7 @@ class PortClaimCleared(PortEvent, tag="port.claim_cleared.v1", frozen=True, kw_o
 
     generation: Generation
     physical_network: Token
-    vni: Vni
+    vni: VniOrNone
 
 
 class PortOrphanSeen(PortEvent, tag="port.orphan_seen.v1", frozen=True, kw_only=True):
@@ -148,8 +158,8 @@ class PortBound(PortEvent, tag="port.bound.v1", frozen=True, kw_only=True):
     """I: the binding is committed and handed to CNC (step 10)."""
 
     generation: Generation
-    vlan: Vlan
-    vni: Vni
+    vlan: VlanOrNone
+    vni: VniOrNone
 
 
 class PortOverlayReported(PortEvent, tag="port.overlay_reported.v1", frozen=True, kw_only=True):
@@ -186,8 +196,8 @@ class PortUnbound(PortEvent, tag="port.unbound.v1", frozen=True, kw_only=True):
     """I: this claim is over: the port drifted or is being deleted. Host and leaves withdraw it; its address is held."""
 
     generation: Generation
-    vlan: Vlan
-    vni: Vni
+    vlan: VlanOrNone
+    vni: VniOrNone
 
 
 class PortOverlayRemoved(PortEvent, tag="port.overlay_removed.v1", frozen=True, kw_only=True):
@@ -204,4 +214,4 @@ class PortDeleted(PortEvent, tag="port.deleted.v1", frozen=True, kw_only=True):
     subnet: Token
     ip: str
     physical_network: Token
-    vni: Vni
+    vni: VniOrNone

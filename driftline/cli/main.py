@@ -5,7 +5,19 @@ import sys
 import click
 
 from bus.errors import BusError
-from driftline.cli import demo, hosts, load, ports, reconcile, requests, run, schema, simulate, tail, verify
+from driftline.cli import (
+    demo,
+    hosts,
+    load,
+    ports,
+    reconcile,
+    requests,
+    run,
+    schema,
+    simulate,
+    tail,
+    verify,
+)
 from driftline.errors import NotDone, UsageError
 from driftline.trace import TraceError
 from driftline.world import WorldError

@@ -13,7 +13,8 @@ import structlog
 from driftline.cli.common import faults_option, people, print_json, progress_console, run, server_options
 from driftline.discovery import Running, announced, find
 from driftline.errors import UsageError
-from driftline.plane import WORKERS, all_in_one, one_worker, only_fabric, only_projector
+from driftline.parts import all_workers
+from driftline.plane import all_in_one, one_worker, only_fabric, only_projector
 from driftline.stack import Options, open_bus, open_stack
 from driftline.world_setup import WorldChoice, describe_world, world_options
 from workers.devices.simulated.faults import FaultPlan
@@ -22,7 +23,7 @@ log = structlog.get_logger("driftline")
 
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 #: The roles that can run as a process of their own.
-ROLES = (*WORKERS, "fabric", "projector")
+ROLES = (*all_workers(), "fabric", "projector")
 
 
 @click.command()
@@ -64,7 +65,7 @@ def worker(
     options: Options, role: str, hosts: tuple[str, ...], faults: FaultPlan, journal: Path | None, as_json: bool
 ) -> None:
     """Run one ROLE as a process of its own, until interrupted."""
-    if hosts and not (role in WORKERS and WORKERS[role].per_host):
+    if hosts and not (role in all_workers() and all_workers()[role].per_host):
         raise UsageError(f"--host: {role} serves no single host")
     for host in hosts:
         if not _HOST.fullmatch(host):

@@ -41,8 +41,19 @@ class Claim:
     @property
     def pair(self) -> str:
         """Figure 8: UNDERLAY_OVERLAY."""
-        underlay = _status(self.underlay, self.bound, self.unplugged or self.underlay_removed)
-        return f"{underlay}_{_status(self.overlay, self.bound, self.overlay_removed)}"
+        e = self.event
+        underlay = _status(e.underlay_by, self.underlay, self.bound, self.unplugged or self.underlay_removed)
+        return f"{underlay}_{_status(e.overlay_by, self.overlay, self.bound, self.overlay_removed)}"
+
+    @property
+    def host_is_clear(self) -> bool:
+        """Whether the host has said that nothing of the claim is left on it."""
+        return self.underlay_removed if self.event.underlay_by else self.unplugged
+
+    @property
+    def leaves_are_clear(self) -> bool:
+        """Whether whoever makes the overlay has said that nothing of the claim is left there."""
+        return self.overlay_removed or not self.event.overlay_by
 
     @property
     def usable(self) -> bool:
@@ -153,7 +164,9 @@ class Host:
         return False
 
 
-def _status(report: str, bound: bool, removed: bool) -> str:
-    if removed or not report:
+def _status(by: str, report: str, bound: bool, removed: bool) -> str:
+    if removed:
         return "DOWN"
+    if not report:
+        return "DOWN" if by else "ACTIVE"
     return report if bound or report == "ERROR" else "DOWN"

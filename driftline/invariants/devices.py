@@ -2,6 +2,7 @@
 
 from collections.abc import Container
 
+from bus.events import OVS_AGENT
 from driftline.invariants.books import Claim, EntryKey, Host
 from driftline.invariants.ledger import VLAN_MAX
 from driftline.invariants.stories import Stories
@@ -78,7 +79,7 @@ class Devices:
         return {
             (key, claim.event.vni)
             for claim in claims
-            if claim.placed and not claim.overlay_removed
+            if claim.placed and not claim.leaves_are_clear
             for key in self.ledger.entries_of(claim)
         }
 
@@ -115,10 +116,12 @@ class Devices:
         self.exercised.update((4, 10))
         device = fabric.host(claim.host)
         if claim.host not in self.excused:
-            for part, held in (("vNIC", device.vnics.get(port)), ("flows", device.flows.get(port))):
+            has_flows = claim.event.underlay_by == OVS_AGENT
+            held_here = [("vNIC", device.vnics.get(port)), *([("flows", device.flows.get(port))] if has_flows else ())]
+            for part, held in held_here:
                 if held is None or held.generation != claim.generation:
                     raise Violation(4, f"usable on {claim.host}, and has no {part} there", port)
-            if claim.event.vlan not in device.trunk:
+            if has_flows and claim.event.vlan not in device.trunk:
                 raise Violation(4, f"usable, and the trunk of {claim.host} lacks VLAN {claim.event.vlan}", port)
         for leaf, interface, vlan in self.ledger.entries_of(claim):
             entry = fabric.leaf(leaf).entry(interface, vlan)

@@ -8,6 +8,7 @@ import msgspec
 
 from bus.envelope import Recorded
 from bus.events import (
+    CNC,
     PortBindRequested,
     PortBound,
     PortClaimed,
@@ -165,7 +166,12 @@ class Folded:
 
     def check_views(self) -> None:
         """Invariant 21, once quiet: the port view is CNC's view."""
-        wanted = {(name, g): c for name, port in self.ledger.live.items() for g, c in port.claims.items()}
+        wanted = {
+            (name, g): c
+            for name, port in self.ledger.live.items()
+            for g, c in port.claims.items()
+            if c.event.overlay_by == CNC
+        }
         for key in sorted({*wanted, *self.leaves.claims}):
             claim, seen = wanted.get(key), self.leaves.claims.get(key)
             self.exercised[21] += 1

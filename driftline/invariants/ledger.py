@@ -5,6 +5,7 @@ from collections import Counter
 
 from bus.envelope import Recorded
 from bus.events import (
+    CNC,
     HostAdded,
     HostDown,
     HostFenced,
@@ -87,8 +88,8 @@ class Ledger:
         return set()
 
     def entries_of(self, claim: Claim) -> tuple[EntryKey, ...]:
-        """The leaf entries that this claim needs while it is bound."""
-        host = self.hosts.get(claim.host)
+        """The leaf entries that this claim needs while it is bound: none, if another than CNC makes its overlay."""
+        host = self.hosts.get(claim.host) if claim.event.overlay_by == CNC else None
         return host.entries(claim.event.vlan) if host else ()
 
     def is_cleared(self, port: str, generation: int) -> bool:
@@ -109,7 +110,8 @@ class Ledger:
         return (pair, "vni", vni) in self._segments or used < VLAN_MAX
 
     def _knows_vni(self, e: NetworkCreated) -> bool:
-        return any(other.vni == e.vni for other, _ in self.networks.values())
+        """Its VNI, or its network-wide VLAN, is another network's."""
+        return any(e.vni == other.vni != 0 or e.vlan == other.vlan != 0 for other, _ in self.networks.values())
 
     def _cable(self, e: HostAdded) -> None:
         pair, leaves = physical_network(e.leaf_a, e.leaf_b), (e.leaf_a, e.leaf_b)
@@ -217,6 +219,8 @@ class Ledger:
         return claim
 
     def _use_segment(self, r: Recorded, e: PortClaim) -> None:
+        if not e.vni:
+            return
         self.exercised[9] += 1
         if not 1 <= e.vlan <= VLAN_MAX:
             raise Violation(9, f"VLAN {e.vlan}", e.port, r.position)
@@ -228,6 +232,8 @@ class Ledger:
             self._segments[e.physical_network, kind, number] = (other, count + 1)
 
     def _leave_segment(self, e: PortClaim) -> None:
+        if not e.vni:
+            return
         for kind, number in (("vlan", e.vlan), ("vni", e.vni)):
             key = (e.physical_network, kind, number)
             other, count = self._segments.pop(key)
@@ -266,8 +272,8 @@ class Ledger:
         excused = host is not None and (host.fenced or host.resynced >= claim.over_at > 0)
         if not claim.over:
             raise Violation(13, "cleared, and its claim is not over", claim.port, r.position)
-        if not claim.overlay_removed or not (claim.underlay_removed or excused):
-            plane = "leaves" if not claim.overlay_removed else f"host {claim.host}"
+        if not claim.leaves_are_clear or not (claim.host_is_clear or excused):
+            plane = "leaves" if not claim.leaves_are_clear else f"host {claim.host}"
             text = f"generation {claim.generation} counts as cleared, and the {plane} did not say so"
             raise Violation(18, text, claim.port, r.position)
 

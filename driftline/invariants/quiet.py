@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
+from bus.events import OVS_AGENT
 from driftline.invariants.books import Claim, EntryKey, Port
 from driftline.invariants.stories import Stories
 from driftline.invariants.table import Violation
@@ -88,7 +89,8 @@ class Quiet:
         device, e = fabric.host(claim.host), claim.event
         vnic, flow = device.vnics.get(port), device.flows.get(port)
         broken = claim.pair.startswith("ERROR") or not claim.bound
-        if (vnic is None or flow is None) and not broken:
+        lacks_flows = flow is None and e.underlay_by == OVS_AGENT
+        if (vnic is None or lacks_flows) and not broken:
             raise Violation(21, f"{claim.host} lacks {'vNIC' if vnic is None else 'flows'}", port)
         address = (e.mac, e.ip, e.prefix_length, e.gateway, e.generation)
         if vnic is not None and (vnic.mac, vnic.ip, vnic.prefix_length, vnic.gateway, vnic.generation) != address:

@@ -93,6 +93,16 @@ EDGES: dict[Edge, str] = {
     **_one_plane(),
     (NONE, "DOWN_DOWN"): "allocated",
     (NONE, "ERROR_DOWN"): "allocated to a host that had died meanwhile",
+    **{
+        (NONE, pair): "allocated, where a plane does not apply"
+        for pair in ("ACTIVE_DOWN", "DOWN_ACTIVE", "ACTIVE_ACTIVE")
+    },
+    (NONE, "ERROR_ACTIVE"): "the same, to a host that had died meanwhile",
+    ("ACTIVE_ACTIVE", "ACTIVE_DOWN"): "drifted, where the underlay does not apply",
+    ("ACTIVE_ERROR", "ACTIVE_DOWN"): "the same, from an overlay in error",
+    ("ERROR_ACTIVE", "ACTIVE_DOWN"): "the same, from a host in error",
+    ("ERROR_ERROR", "ACTIVE_DOWN"): "the same, from both",
+    ("DOWN_ACTIVE", "ACTIVE_DOWN"): "the same, while it was being wired anew",
     ("ACTIVE_ACTIVE", "DOWN_DOWN"): "unbound, or drifted",
     ("ACTIVE_ERROR", "DOWN_DOWN"): _CLAIMED,
     ("ERROR_ACTIVE", "DOWN_DOWN"): _CLAIMED,
@@ -105,4 +115,7 @@ EDGES: dict[Edge, str] = {
     ("ERROR_ERROR", "ERROR_DOWN"): _DIED,
     ("DOWN_DOWN", NONE): "deleted: both planes are clear",
     ("ERROR_DOWN", NONE): "deleted: its host is dead and fenced",
+    ("ACTIVE_DOWN", NONE): "deleted, where the underlay does not apply: its host is dead and fenced",
+    ("DOWN_ACTIVE", NONE): "deleted, where the overlay does not apply",
+    ("ERROR_ACTIVE", NONE): "the same, its host is dead and fenced",
 }

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from bus.envelope import Envelope, Recorded
-from bus.events import HostAdded, LeafAdded
 from driftline.invariants import Auditor, Violation
+from driftline.parts import all_workers, cable_of
 from driftline.simulator.bus import CALM, Store
 from driftline.simulator.devices import Machinery, WatchedFabric
 from driftline.simulator.draft import HEALTHY
@@ -14,12 +14,8 @@ from driftline.simulator.loop import dice, now_us
 from driftline.simulator.mirror import Mirror
 from driftline.simulator.process import NO_HABIT, Process
 from driftline.simulator.scenario import Scenario
-from workers import cnc, compute, ipam, liveness, nova, ovs_agent
-from workers.devices.simulated.fabric import Performed, SetHosts
+from workers.devices.simulated.fabric import CableHost, Performed, SetHosts
 from workers.effects import AnyEffect
-
-_CENTRAL = (nova, cnc, ipam, liveness)
-_LOCAL = (compute, ovs_agent)
 
 
 class Site:
@@ -110,23 +106,22 @@ class Site:
 
     def _processes(self) -> list[Process]:
         layout, hosts = self.scenario.layout, self.scenario.place.hosts
-        processes = [Process(self, module.WORKER) for module in _CENTRAL]
+        workers = all_workers().values()
+        local = [worker for worker in workers if worker.per_host]
+        processes = [Process(self, worker) for worker in workers if not worker.per_host]
         if layout == "shared":
-            return processes + [Process(self, module.WORKER) for module in _LOCAL]
-        for module in _LOCAL:
+            return processes + [Process(self, worker) for worker in local]
+        for worker in local:
             for host in hosts:
                 subject = f"dl.*.*.*.{host}.>" if layout == "filtered" else ""
-                processes.append(Process(self, module.WORKER, frozenset({host}), subject))
+                processes.append(Process(self, worker, frozenset({host}), subject))
         return processes
 
     def _cable(self) -> None:
         events = self.scenario.place.events
-        for event in events:
-            if isinstance(event, LeafAdded):
-                self.fabric.add_leaf(event.leaf, event.vtep)
-        for event in events:
-            if isinstance(event, HostAdded):
-                self.fabric.add_host(event.host, event.leaf_a, event.leaf_b, event.interface)
+        cables = [cable for cable in map(cable_of, events) if cable is not None]
+        for cable in sorted(cables, key=lambda one: isinstance(one, CableHost)):  # hosts hang on leaves
+            self.fabric.cable(cable)
         for number, event in enumerate(events, start=1):
             self.publish(Envelope(id=f"world-{number}", event=event, actor="operator", time_us=now_us()))
 

@@ -30,6 +30,7 @@ from bus.events import (
 from bus.subjects import key_of
 from driftline.world.errors import WorldError, explain
 from projections.world import World
+from workers.models import MODELS
 
 E = TypeVar("E", bound=Event)
 
@@ -89,7 +90,7 @@ def described(world: World) -> Iterator[AnyEvent]:
         if row.role == "spine":
             yield SpineAdded(spine=row.switch, az=row.az)
         else:
-            yield LeafAdded(leaf=row.switch, az=row.az, vtep=row.vtep, asn=row.asn)
+            yield LeafAdded(leaf=row.switch, az=row.az, vtep=row.vtep, asn=row.asn, capacity=row.capacity)
     yield from (_event_of(HostAdded, row) for row in world.tables["hosts"].values())
     vpcs = world.tables["vpcs"].values()
     yield from (TenantAdded(tenant=tenant) for tenant in dict.fromkeys(row.tenant for row in vpcs))
@@ -114,12 +115,16 @@ class Facts:
         self.pair_of_leaf: dict[str, frozenset[str]] = {}
         self.tenant_of_vrf: dict[str, str] = {}
         self.network_of_vni: dict[int, str] = {}
+        self.network_of_vlan: dict[int, str] = {}
+        #: The same facts as a fold, which is what network models ask.
+        self.world = World()
         self.subnet_of_network: dict[str, str] = {}
         self.ranges: dict[str, list[tuple[int, int, str]]] = {}
 
     def add(self, event: Event) -> None:
         """Take ``event`` as a fact."""
         self.by_id[_id(event)] = event
+        self.world.evolve(Recorded(0, "", event, "", "", "operator", 0))
         match event:
             case LeafAdded(leaf=leaf, vtep=vtep):
                 self.leaf_of_vtep[vtep] = leaf
@@ -128,8 +133,9 @@ class Facts:
                 self.pairs[physical_network(a, b)] = self.pair_of_leaf[a] = self.pair_of_leaf[b] = frozenset((a, b))
             case VpcCreated(vrf=vrf, tenant=tenant):
                 self.tenant_of_vrf[vrf] = tenant
-            case NetworkCreated(network=network, vni=vni):
-                self.network_of_vni[vni] = network
+            case NetworkCreated(network=network, vni=vni, vlan=vlan):
+                self.network_of_vni |= {vni: network} if vni else {}
+                self.network_of_vlan |= {vlan: network} if vlan else {}
             case SubnetCreated(subnet=subnet, network=network):
                 self.subnet_of_network[network] = subnet
                 ranges = self.ranges.setdefault(self.vpc_of(event).vrf, [])
@@ -260,9 +266,15 @@ def _check_leaf_pairs(host: HostAdded, facts: Facts) -> None:
 
 def _check_network(network: NetworkCreated, facts: Facts) -> None:
     facts.needed(network, "vpc", VpcCreated)
-    other = facts.network_of_vni.get(network.vni)
-    if other is not None:
-        raise _wrong(network, "vni", network.vni, f"is taken by {other}")
+    for field, taken in (("vni", facts.network_of_vni), ("vlan", facts.network_of_vlan)):
+        number = getattr(network, field)
+        if number in taken:
+            raise _wrong(network, field, number, f"is taken by {taken[number]}")
+    if network.model not in MODELS:
+        raise _wrong(network, "model", network.model, f"is no known network model: {', '.join(sorted(MODELS))}")
+    refusal = MODELS[network.model].check(facts.world, network)
+    if refusal is not None:
+        raise _wrong(network, refusal.field, refusal.value, f"is wrong: {refusal.reason}")
     for index, label in enumerate(network.labels):
         if label in network.labels[:index]:
             raise _wrong(network, "labels", label, "is given twice")

@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 
 from bus.events import (
+    LEAF_CAPACITY,
     AnyEvent,
     AzAdded,
     HostAdded,
@@ -22,7 +23,8 @@ from bus.events import (
     Token,
     VpcCreated,
 )
-from bus.events.base import Vni
+from bus.events.base import VlanOrNone, VniOrNone
+from bus.events.host import HostKind
 from bus.events.network import Cidr
 from driftline.world.errors import WorldError, explain
 
@@ -48,12 +50,16 @@ class Az(Entry, frozen=True):
 
 
 class Leaf(Entry, frozen=True):
-    """``[[leaf]]``: ``vtep`` is its tunnel address (IPv4), ``asn`` its BGP autonomous system number."""
+    """``[[leaf]]``: ``vtep`` is its tunnel address (IPv4), ``asn`` its BGP autonomous system number.
+
+    ``capacity``: how many (interface, VLAN) entries its table takes.
+    """
 
     name: Token
     az: Token
     vtep: str
     asn: int
+    capacity: int = LEAF_CAPACITY
 
 
 class LeafPair(Entry, frozen=True):
@@ -68,6 +74,7 @@ class LeafPair(Entry, frozen=True):
     first_host: Positive = 1
     first_interface: Positive = 1
     capacity: int = 500
+    kind: HostKind = "server"
 
 
 class Host(Entry, frozen=True):
@@ -78,6 +85,7 @@ class Host(Entry, frozen=True):
     leaves: tuple[Token, Token]
     interface: Token
     capacity: int = 500
+    kind: HostKind = "server"
 
 
 class Tenant(Entry, frozen=True):
@@ -96,12 +104,17 @@ class Vpc(Entry, frozen=True):
 
 
 class Network(Entry, frozen=True):
-    """``[[network]]``: an L2 segment; ports can be asked for by any of its labels."""
+    """``[[network]]``: an L2 segment; ports can be asked for by any of its labels.
+
+    ``model`` says how it is realised; whether it takes a ``vni`` or a ``vlan`` is the model's business.
+    """
 
     name: Token
     vpc: Token
-    vni: Vni
+    vni: VniOrNone = 0
     labels: tuple[Token, ...] = ()
+    model: Token = "evpn"
+    vlan: VlanOrNone = 0
 
 
 class Subnet(Entry, frozen=True):
@@ -165,7 +178,7 @@ def _events(file: WorldFile) -> Iterator[AnyEvent]:
         for spine in az.spines:
             yield SpineAdded(spine=spine, az=az.name)
     for leaf in file.leaf:
-        yield LeafAdded(leaf=leaf.name, az=leaf.az, vtep=leaf.vtep, asn=leaf.asn)
+        yield LeafAdded(leaf=leaf.name, az=leaf.az, vtep=leaf.vtep, asn=leaf.asn, capacity=leaf.capacity)
     for host in (*(one for pair in file.leaf_pair for one in _hosts_of(pair)), *file.host):
         leaf_a, leaf_b = host.leaves
         yield HostAdded(
@@ -175,6 +188,7 @@ def _events(file: WorldFile) -> Iterator[AnyEvent]:
             leaf_b=leaf_b,
             interface=host.interface,
             capacity=host.capacity,
+            kind=host.kind,
         )
     yield from _tenancy(file)
 
@@ -187,6 +201,7 @@ def _hosts_of(pair: LeafPair) -> Iterator[Host]:
             leaves=pair.leaves,
             interface=f"Ethernet{pair.first_interface + index}",
             capacity=pair.capacity,
+            kind=pair.kind,
         )
 
 
@@ -197,7 +212,14 @@ def _tenancy(file: WorldFile) -> Iterator[AnyEvent]:
         with _naming(f"vpc {vpc.name}"):
             yield VpcCreated(vpc=vpc.name, tenant=vpc.tenant, vrf=vpc.vrf or vpc.name, cidr=vpc.cidr)
     for network in file.network:
-        yield NetworkCreated(network=network.name, vpc=network.vpc, vni=network.vni, labels=network.labels)
+        yield NetworkCreated(
+            network=network.name,
+            vpc=network.vpc,
+            vni=network.vni,
+            labels=network.labels,
+            model=network.model,
+            vlan=network.vlan,
+        )
     for subnet in file.subnet:
         with _naming(f"subnet {subnet.name}"):
             gateway = _first_address(subnet.cidr) if subnet.gateway is None else subnet.gateway

@@ -19,7 +19,7 @@ from bus.memory import MemoryCheckpoints, MemoryLog
 from bus.subjects import subject_of
 from driftline.client import Client
 from driftline.outcomes import Outcome, outcome_of
-from driftline.plane import WORKERS
+from driftline.parts import all_workers
 from driftline.world import generate
 from projections.refold import refold
 from projections.views import Views
@@ -149,7 +149,7 @@ class Checkpoints(MemoryCheckpoints):
     async def all_at_the_end_of(self, log: Log) -> None:
         """Wait until every worker has dealt with all there is, its own effects and their outcomes included."""
         async with self._saved:
-            while {await self.load(name) for name in WORKERS} != {await log.last_position()}:
+            while {await self.load(name) for name in all_workers()} != {await log.last_position()}:
                 await self._saved.wait()
 
 
@@ -226,7 +226,7 @@ async def running(log: Log, checkpoints: Checkpoints, world: Sequence[AnyEvent])
     devices = SimulatedDevices()
     devices.cable([CableLeaf(e.leaf, e.vtep) for e in world if isinstance(e, LeafAdded)])
     devices.cable([CableHost(e.host, e.leaf_a, e.leaf_b, e.interface) for e in world if isinstance(e, HostAdded)])
-    runner = Runner(log, checkpoints, devices, [Role(worker) for worker in WORKERS.values()])
+    runner = Runner(log, checkpoints, devices, [Role(worker) for worker in all_workers().values()])
     task = asyncio.create_task(runner.run())
     try:
         await runner.ready.wait()

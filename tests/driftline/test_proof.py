@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from bus.events import CNC, OVS_AGENT
 from driftline.proof import Rights, asked
 from projections.drifts import DriftRow
 from projections.hosts import HostStateRow
@@ -44,6 +45,10 @@ def port(name: str, host: str, generation: int = 1, *, vrf: str = "prod", bound:
         physical_network="l1-l2",
         vlan=100,
         vni=5001,
+        model="evpn",
+        underlay_by=OVS_AGENT,
+        overlay_by=CNC,
+        policy_by="",
         correlation="c",
         underlay=status,
         overlay=status,
@@ -61,6 +66,8 @@ def stale(name: str, host: str, generation: int = 1, **gone: bool) -> StaleClaim
         physical_network="l1-l2",
         vlan=100,
         vni=5001,
+        underlay_by=OVS_AGENT,
+        overlay_by=CNC,
         correlation="c",
         position=9,
         **gone,

@@ -204,7 +204,10 @@ WRONG = {
     "network in no vpc": (without(VpcCreated), "network n1: vpc: prod is no known vpc"),
     "vni twice": (added(NetworkCreated(network="n2", vpc="prod", vni=100)), "network n2: vni: 100 is taken by n1"),
     "vni too large": (replaced(NetworkCreated, "n1", vni=1 << 24), "network 'n1': vni: 16777216: Expected `int` <="),
-    "vni 0": (replaced(NetworkCreated, "n1", vni=0), "network 'n1': vni: 0: Expected `int` >= 1"),
+    "vni 0": (
+        replaced(NetworkCreated, "n1", vni=0),
+        "network n1: vni: 0 is wrong: a network of",
+    ),
     "label twice": (replaced(NetworkCreated, "n1", labels=("a", "a")), "network n1: labels: a is given twice"),
     "label is no token": (replaced(NetworkCreated, "n1", labels=("ok", "a.b")), "network 'n1': labels: #2: 'a.b': "),
     "name is no token": (added(TenantAdded(tenant="a b")), "tenant 'a b': tenant: 'a b': Expected `str` matching"),

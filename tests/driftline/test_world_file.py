@@ -45,7 +45,7 @@ SUBNET = '[[subnet]]\nname = "s"\nnetwork = "n"\ncidr = "{}"\n'
             '[[leaf_pair]]\naz = "a"\nleaves = ["l1", "l2"]\nhosts = 0\n',
             "leaf_pair: #1: hosts: 0: Expected `int` >= 1",
         ),
-        ('[[network]]\nname = "n"\nvpc = "v"\nvni = 0\n', "network: #1: vni: 0: Expected `int` >= 1"),
+        ('[[network]]\nname = "n"\nvpc = "v"\nvni = -1\n', "network: #1: vni: -1: Expected `int` >= 0"),
         (VPC.format("10.0.0.0"), "vpc: #1: cidr: '10.0.0.0': Expected `str` matching"),
         (VPC.format("10.0.0.1/8"), "vpc v: cidr: 10.0.0.1/8 has host bits set"),
         (SUBNET.format("10.0.0.300/24"), "subnet s: cidr: Octet 300"),

@@ -117,6 +117,11 @@ def only_one(places: Sequence[Place]) -> Place:
     raise StoppedError(f"{shared} is ambiguous: attached at {where}")
 
 
+def powered_first(places: Sequence[Place]) -> Sequence[Place]:
+    """A host without power tells less about what is wrong than the one that the port has moved to."""
+    return sorted(places, key=lambda place: not place.host.powered)
+
+
 def _vlan(place: Place) -> int:
     """As ``tag``; 0 if br-int drops the vNIC's frames."""
     flow, vnic = place.host.flows.get(place.port), place.vnic

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from workers.devices.simulated.audit import audit_host, audit_leaf
+from workers.devices.simulated.device import CableDevice, Device, DeviceState, make
 from workers.devices.simulated.host import HostDevice, HostState, Vnic
 from workers.devices.simulated.leaf import DEFAULT_CAPACITY, LeafDevice, LeafState
 from workers.devices.simulated.resync import resync_flows, resync_host
@@ -37,8 +38,8 @@ class CableHost(msgspec.Struct, frozen=True, tag=True):
     interface: str
 
 
-Cable = CableLeaf | CableHost
-State = HostState | LeafState
+Cable = CableLeaf | CableHost | CableDevice
+State = HostState | LeafState | DeviceState
 
 
 class SetHosts(msgspec.Struct, frozen=True, tag=True):
@@ -91,6 +92,7 @@ class Leftovers(msgspec.Struct, frozen=True):
     trunk_vlans: int = 0
     leaf_entries: int = 0
     vnis: int = 0
+    others: int = 0
 
     def __bool__(self) -> bool:
         return any(msgspec.structs.astuple(self))
@@ -102,6 +104,7 @@ class Fabric:
     def __init__(self) -> None:
         self._leaves: dict[str, LeafDevice] = {}
         self._hosts: dict[str, HostDevice] = {}
+        self._devices: dict[str, Device] = {}
         self._cables: dict[str, Cable] = {}
         self._uplinks: dict[str, tuple[Uplink, Uplink]] = {}
         self._taken: dict[tuple[str, str], str] = {}
@@ -135,13 +138,26 @@ class Fabric:
         self._cables[host] = cable
         return True
 
+    def add_device(self, cable: CableDevice) -> bool:
+        """Put up a device of another kind. Returns whether it is new.
+
+        Raises ValueError if the name is cabled otherwise already, or for an unknown kind.
+        """
+        if self._is_known(cable.device, cable):
+            return False
+        self._devices[cable.device] = make(cable)
+        self._cables[cable.device] = cable
+        return True
+
     def cable(self, cable: Cable) -> bool:
-        """``add_leaf`` or ``add_host``, whichever ``cable`` says."""
+        """``add_leaf``, ``add_host`` or ``add_device``, whichever ``cable`` says."""
         match cable:
             case CableLeaf(leaf, vtep, capacity):
                 return self.add_leaf(leaf, vtep, capacity)
             case CableHost(host, leaf_a, leaf_b, interface):
                 return self.add_host(host, leaf_a, leaf_b, interface)
+            case CableDevice():
+                return self.add_device(cable)
 
     # What is done to the devices
 
@@ -154,6 +170,8 @@ class Fabric:
         host = self._hosts.get(effect.device)
         if host is not None:
             return self._perform_on_host(host, effect, part)
+        if effect.device in self._devices:
+            return Performed(self._devices[effect.device].perform(effect))
         leaf = self._leaves.get(effect.device)
         if leaf is None:
             return Performed(f"no device {effect.device}", noted=False)
@@ -191,6 +209,9 @@ class Fabric:
         if isinstance(state, LeafState):
             self._leaves[state.leaf].restore(state)
             return
+        if isinstance(state, DeviceState):
+            self._devices[state.device].restore(state.held)
+            return
         host = self._hosts[state.host]
         with self._indexed(host, (*host.vnics, *state.vnics)):
             host.restore(state)
@@ -204,6 +225,15 @@ class Fabric:
     def leaf(self, name: str) -> LeafDevice:
         """The leaf ``name``. Raises KeyError."""
         return self._leaves[name]
+
+    def device(self, name: str) -> Device:
+        """The device ``name`` of another kind. Raises KeyError."""
+        return self._devices[name]
+
+    def devices_of(self, kind: str) -> list[str]:
+        """The names of all devices of this kind, in order."""
+        cables = (self._cables[name] for name in sorted(self._devices))
+        return [cable.device for cable in cables if isinstance(cable, CableDevice) and cable.kind == kind]
 
     @property
     def hosts(self) -> list[str]:
@@ -249,9 +279,10 @@ class Fabric:
         return sorted(self._cables.values(), key=lambda cable: isinstance(cable, CableHost))
 
     def states(self) -> Iterator[State]:
-        """All that each device holds, leaves first, in the order of names."""
+        """All that each device holds: leaves, hosts, then others, in the order of names."""
         yield from (self._leaves[name].state() for name in self.leaves)
         yield from (self._hosts[name].state() for name in self.hosts)
+        yield from (DeviceState(name, self._devices[name].state()) for name in sorted(self._devices))
 
     def dump(self) -> dict[str, Any]:
         """What the devices hold, as plain values in a fixed order; devices that hold nothing are left out."""
@@ -266,6 +297,7 @@ class Fabric:
             trunk_vlans=sum(len(host.trunk) for host in hosts),
             leaf_entries=sum(leaf.size for leaf in leaves),
             vnis=sum(len(leaf.vnis) for leaf in leaves),
+            others=sum(device.size() for device in self._devices.values()),
         )
 
     def _is_known(self, name: str, cable: Cable) -> bool:
@@ -331,7 +363,11 @@ def dump_of(states: Iterable[State]) -> dict[str, Any]:
     """
     hosts: dict[str, Any] = {}
     leaves: dict[str, Any] = {}
+    others: dict[str, Any] = {}
     for state in states:
+        if isinstance(state, DeviceState):
+            others |= {state.device: state.held} if state.held else {}
+            continue
         if isinstance(state, HostState):
             if state.vnics or state.flows or state.trunk:
                 held = hosts.setdefault(state.host, {"vnics": {}, "flows": {}, "trunk": []})
@@ -342,7 +378,7 @@ def dump_of(states: Iterable[State]) -> dict[str, Any]:
             interfaces = leaves.setdefault(state.leaf, {})
             for interface, vlan, entry in state.entries:
                 interfaces.setdefault(interface, {})[vlan] = msgspec.to_builtins(entry)
-    return {"hosts": hosts, "leaves": leaves}
+    return {"hosts": hosts, "leaves": leaves} | ({"devices": others} if others else {})
 
 
 _host_name = attrgetter("host.host", "port")

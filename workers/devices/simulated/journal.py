@@ -12,7 +12,8 @@ from typing import BinaryIO
 
 import msgspec
 
-from workers.devices.simulated.fabric import CableHost, CableLeaf, Fabric, SetHosts
+from workers.devices.simulated.device import CableDevice, DeviceState
+from workers.devices.simulated.fabric import Cable, CableHost, CableLeaf, Fabric, SetHosts, State
 from workers.devices.simulated.host import HostState
 from workers.devices.simulated.leaf import LeafState
 from workers.devices.simulated.tamper import Act, AddEntry, AddFlow, AddVnic, DropEntry, DropFlow, DropVnic
@@ -26,7 +27,7 @@ class Partly(msgspec.Struct, frozen=True, tag=True):
     part: float
 
 
-Record = AnyEffect | Partly | CableLeaf | CableHost | SetHosts | Act | HostState | LeafState
+Record = AnyEffect | Partly | Cable | SetHosts | Act | State
 
 #: A journal with more lines than this is rewritten when it is opened.
 COMPACT_ABOVE_LINES = 100_000
@@ -94,9 +95,9 @@ def _rebuild(path: Path, lines: Iterable[bytes]) -> Fabric:
 
 def _replay(fabric: Fabric, record: Record) -> None:
     match record:
-        case CableLeaf() | CableHost():
+        case CableLeaf() | CableHost() | CableDevice():
             fabric.cable(record)
-        case HostState() | LeafState():
+        case HostState() | LeafState() | DeviceState():
             fabric.restore(record)
         case SetHosts():
             fabric.set_hosts(record)

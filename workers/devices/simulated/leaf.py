@@ -7,13 +7,14 @@ from typing import TypeVar
 
 import msgspec
 
+from bus.events import LEAF_CAPACITY
 from workers.effects import AnyEffect, LeafVlan
 
 K = TypeVar("K")
 L = TypeVar("L")
 
-#: How many (interface, VLAN) entries a leaf holds unless told otherwise: more than any test asks for.
-DEFAULT_CAPACITY = 1_000_000
+#: How many (interface, VLAN) entries a leaf holds unless told otherwise.
+DEFAULT_CAPACITY = LEAF_CAPACITY
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ import msgspec
 
 from bus.errors import CallFailed, LogUnavailable, NoResponder
 from workers.devices.protocol import DevicesUnavailable, Outcome
+from workers.devices.simulated.device import CableDevice
 from workers.devices.simulated.driver import SimulatedDevices
 from workers.devices.simulated.fabric import Cable, CableHost, CableLeaf, Fabric, Leftovers, SetHosts, State, dump_of
 from workers.devices.simulated.faults import FaultPlan
@@ -82,8 +83,8 @@ def _answers(devices: SimulatedDevices, request: Request) -> Iterator[Answer]:
     """The answers to a request that needs no waiting."""
     try:
         match request:
-            case Cabling(leaves, hosts):
-                devices.cable([*leaves, *hosts])
+            case Cabling(leaves, hosts, others):
+                devices.cable([*leaves, *hosts, *others])
                 yield Done()
             case Trace(asks):
                 yield Paths(_traces(devices.fabric, asks))
@@ -141,6 +142,8 @@ class RemoteDevices:
             await self._one(Cabling(leaves=leaves), Done)
         for hosts in parts([cable for cable in known if isinstance(cable, CableHost)]):
             await self._one(Cabling(hosts=hosts), Done)
+        for others in parts([cable for cable in known if isinstance(cable, CableDevice)]):
+            await self._one(Cabling(devices=others), Done)
 
     async def trace(self, asks: Sequence[Ask]) -> list[Path]:
         """What the oracle says to each question, in their order."""

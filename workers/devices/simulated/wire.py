@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from workers.devices.protocol import Outcome
+from workers.devices.simulated.device import CableDevice, DeviceState
 from workers.devices.simulated.fabric import CableHost, CableLeaf, Leftovers, SetHosts, State
 from workers.devices.simulated.faults import FaultPlan
 from workers.devices.simulated.host import HostState
@@ -64,10 +65,11 @@ class Apply(msgspec.Struct, frozen=True, tag=True):
 
 
 class Cabling(msgspec.Struct, frozen=True, tag=True):
-    """Put up these leaves, then these hosts. Answered by ``Done``."""
+    """Put up these leaves, then these hosts, then these others. Answered by ``Done``."""
 
     leaves: Sequence[CableLeaf] = ()
     hosts: Sequence[CableHost] = ()
+    devices: Sequence[CableDevice] = ()
 
 
 class Trace(msgspec.Struct, frozen=True, tag=True):
@@ -217,6 +219,9 @@ def state_parts(state: State) -> Iterator[State]:
     """``state`` in parts that fit into a message each, without epochs and fences; ``dump_of`` joins them."""
     if isinstance(state, LeafState):
         yield from (LeafState(state.leaf, list(part), []) for part in parts(state.entries))
+        return
+    if isinstance(state, DeviceState):
+        yield state
         return
     for vnics in parts(list(state.vnics.items())):
         yield HostState(state.host, dict(vnics), {}, [])

@@ -1,0 +1,14 @@
+"""The walks: every module of this package with a ``WALK`` is one, every one with an ``ADMIT`` a filter behind them."""
+
+import importlib
+import pkgutil
+
+from workers.devices.simulated.walks.walk import Admit, Packet, Walk
+
+_MODULES = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+WALKS: list[Walk] = sorted(
+    (module.WALK for module in _MODULES if hasattr(module, "WALK")), key=lambda walk: (walk.rank, walk.name)
+)
+ADMITS: list[Admit] = [module.ADMIT for module in _MODULES if hasattr(module, "ADMIT")]
+
+__all__ = ["ADMITS", "WALKS", "Admit", "Packet", "Walk"]

@@ -1,0 +1,37 @@
+"""What a walk is: how packets of one kind of network go through the devices."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from workers.devices.simulated.fabric import Fabric, Place
+
+
+class Packet(NamedTuple):
+    """A packet on its way from the vNIC at ``source`` to ``dst_ip``; ``dst_port`` if it is to get to this port only.
+
+    A walk writes the hops of each way that the packet may take into ``ways``, which begins as one empty way.
+    """
+
+    fabric: Fabric
+    source: Place
+    dst_port: str
+    dst_ip: str
+    ways: list[list[str]]
+
+
+class Walk(NamedTuple):
+    """``takes`` says, from what devices hold, whether this walk carries what the vNIC sends.
+
+    ``send`` answers where the packet arrives, or raises StoppedError, naming the device and the reason.
+    Walks are asked in the order of ``rank``, then of their names; the fabric's own comes last.
+    """
+
+    name: str
+    takes: Callable[[Fabric, Place], bool]
+    send: Callable[[Packet], Place]
+    rank: int = 0
+
+
+#: What may still stop a packet that arrived: raises StoppedError.
+Admit = Callable[[Packet, Place], None]
+LAST = 1000

@@ -1,0 +1,64 @@
+"""What a network model is: how a segment is realised on a host, who makes each plane ready, and what a drift means.
+
+IPAM asks the network's model when it grants a claim; nova asks it which hosts can carry its ports. Whatever else
+differs (devices, events, a worker of its own) belongs to the model's own files: see docs/howto/add-a-network-model.md.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from bus.events import NetworkCreated
+from projections.addresses import Addresses
+from projections.port_rows import PortRow
+from projections.world import HostRow, NetworkRow, World
+from workers.worker import Worker
+
+#: The worker that allocates unless a model says otherwise.
+IPAM = "ipam"
+#: The kind of host that is its one instance: no agent, no OVS.
+BARE_METAL = "bare-metal"
+
+
+class Refusal(NamedTuple):
+    """Why something cannot be granted. ``field`` and ``value`` name what was wrong."""
+
+    reason: str
+    field: str
+    value: str
+
+
+class Segment(NamedTuple):
+    """How a port of the network is realised on one host: see ``PortClaim``. ``vlan`` and ``vni`` are 0 for none."""
+
+    vlan: int
+    vni: int
+    underlay_by: str
+    overlay_by: str
+    policy_by: str = ""
+
+
+def no_rules(world: World, network: NetworkCreated) -> Refusal | None:
+    """The ``check`` of a model whose networks need nothing of their own."""
+    return None
+
+
+def moves_freely(port: PortRow, source: HostRow, target: HostRow) -> Refusal | None:
+    """The ``may_move`` of a model whose ports can go to any host that carries them."""
+    return None
+
+
+class NetworkModel(NamedTuple):
+    """One way to realise networks.
+
+    ``segment`` answers how a claim on this host is realised, or why it cannot be; ``check`` whether a network of this
+    model may be created; ``may_move`` whether a port may drift from one host to another. ``host_kinds``: what it
+    runs on. ``allocator`` is the worker that grants its ports, ``workers`` are those that it brings along.
+    """
+
+    name: str
+    host_kinds: frozenset[str]
+    segment: Callable[[World, Addresses, NetworkRow, HostRow], Segment | Refusal]
+    check: Callable[[World, NetworkCreated], Refusal | None] = no_rules
+    may_move: Callable[[PortRow, HostRow, HostRow], Refusal | None] = moves_freely
+    allocator: str = IPAM
+    workers: tuple[Worker, ...] = ()
