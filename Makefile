@@ -9,8 +9,9 @@ READY := $(VENV)/.ready
 demo: env
 	$(BIN)/driftline demo
 
+# Side by side on the cores there are: each test has servers of its own.
 test: env lint types
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --maxprocesses 8
 
 lint: env
 	$(BIN)/ruff format --check .
