@@ -13,12 +13,14 @@ from driftline.cli import (
     reconcile,
     requests,
     run,
+    scenario,
     schema,
     simulate,
     tail,
     verify,
 )
 from driftline.errors import NotDone, UsageError
+from driftline.scenario import ScenarioError
 from driftline.trace import TraceError
 from driftline.world import WorldError
 from projections.errors import ProjectionError
@@ -54,6 +56,7 @@ for command in (
     tail.quarantine,
     load.load,
     simulate.simulate,
+    scenario.scenario,
     verify.verify,
     schema.schema,
 ):
@@ -71,7 +74,7 @@ def main() -> None:
         sys.exit(EXIT_USAGE)
     except click.ClickException as error:
         sys.exit(_complain(error.format_message(), EXIT_USAGE))
-    except (UsageError, WorldError, TraceError) as error:
+    except (UsageError, WorldError, TraceError, ScenarioError) as error:
         sys.exit(_complain(str(error), EXIT_USAGE))
     except (NotDone, BusError, ProjectionError, DevicesUnavailable) as error:
         sys.exit(_complain(str(error), EXIT_FAILED))

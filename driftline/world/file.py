@@ -2,7 +2,7 @@
 
 import ipaddress
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -145,21 +145,24 @@ def load(path: Path) -> list[AnyEvent]:
 
     Raises WorldError, naming the file and the table, field and value, or the line.
     """
-    document = _parse(path)
-    try:
-        file = msgspec.convert(document, WorldFile)
-    except msgspec.ValidationError as error:
-        raise WorldError(f"{path}: {explain(error, document)}") from error
-    try:
-        events = list(_events(file))
-    except WorldError as error:
-        raise WorldError(f"{path}: {error}") from error
+    events = events_of(parse_toml(path), str(path))
     if not events:
         raise WorldError(f"{path}: the file describes nothing")
     return events
 
 
-def _parse(path: Path) -> dict[str, object]:
+def events_of(document: Mapping[str, object], name: str) -> list[AnyEvent]:
+    """As ``load``, of a document that was read from the file of this ``name``, and of one that describes nothing."""
+    try:
+        return list(_events(msgspec.convert(document, WorldFile)))
+    except msgspec.ValidationError as error:
+        raise WorldError(f"{name}: {explain(error, document)}") from error
+    except WorldError as error:
+        raise WorldError(f"{name}: {error}") from error
+
+
+def parse_toml(path: Path) -> dict[str, object]:
+    """The document at ``path``. Raises WorldError when it cannot be read, or is no TOML."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -42,7 +42,7 @@ Cable = CableLeaf | CableHost | CableDevice
 State = HostState | LeafState | DeviceState
 
 
-class SetHosts(msgspec.Struct, frozen=True, tag=True):
+class SetHosts(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """What becomes of hosts, by name and in this order. All of them keep what they hold.
 
     Without power a host neither forwards nor answers; ``cut_off``, it forwards and cannot be spoken to.
