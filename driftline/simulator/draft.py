@@ -2,6 +2,7 @@
 
 import random
 
+from driftline.parts import all_workers
 from driftline.simulator.actions import AnyAction, Crash, SetBus, SetDevices, SetPower
 from driftline.simulator.bus import BusFaults
 from driftline.simulator.requests import Requests
@@ -9,8 +10,6 @@ from driftline.simulator.worlds import Place
 from workers.devices.simulated.fabric import SetHosts
 from workers.devices.simulated.faults import CLASSES, EffectFaults, FaultPlan
 
-CENTRAL = ("nova", "cnc", "ipam", "liveness")
-LOCAL = ("compute", "ovs-agent")
 #: How devices fare when nothing is wrong with them: they are slow, that is all.
 SLOW = {kind: EffectFaults(latency=0.05, jitter=1.0) for kind in CLASSES}
 HEALTHY = FaultPlan(effects=SLOW)
@@ -23,6 +22,15 @@ USUAL = {
 DRIFTING = {"spawn": 6.0, "drift": 6.0, "drift_twice": 4.0, "drift_back": 3.0, "drift_and_delete": 3.0, "delete": 2.0}
 
 
+def central() -> tuple[str, ...]:
+    """The workers of which there is one."""
+    return tuple(name for name, worker in all_workers().items() if not worker.per_host)
+
+
+def _local() -> tuple[str, ...]:
+    return tuple(name for name, worker in all_workers().items() if worker.per_host)
+
+
 class Draft:
     """A scenario in the making. It lasts from 0 to ``end_s``."""
 
@@ -32,8 +40,9 @@ class Draft:
         self.end_s = end_s
         self.requests = requests
         self.faults: list[AnyAction] = []
-        hosted = LOCAL if layout == "shared" else tuple(f"{name}@{host}" for name in LOCAL for host in place.hosts)
-        self.processes = (*CENTRAL, *hosted)
+        local = _local()
+        hosted = local if layout == "shared" else tuple(f"{name}@{host}" for name in local for host in place.hosts)
+        self.processes = (*central(), *hosted)
 
     def usual(self, count: int = 18, weights: dict[str, float] | None = None, **more: float) -> None:
         """Some instances early, then a mix of requests until shortly before the end."""

@@ -55,7 +55,7 @@ class Requests:
         event = SpawnRequested(
             instance=instance, name=name, az=AZ, network=network, label=label, host=host, labels=labels
         )
-        self._ask(at_s, event)
+        self.ask(at_s, event)
         self.spawned[instance] = at_s
         return instance
 
@@ -79,14 +79,14 @@ class Requests:
             network, label, host = self._chance.choice(_WRONG)
             name = f"i{self._names}"
             event = SpawnRequested(instance=name, name=name, az=AZ, network=network, label=label, host=host)
-        self._ask(at_s, event)
+        self.ask(at_s, event)
 
     def delete(self, at_s: float) -> None:
         """One instance is to go: mostly one that is there."""
         instance = self._any(at_s)
         if instance is not None:
             self._deleted.add(instance)
-            self._ask(at_s, InstanceDeleteRequested(instance=instance))
+            self.ask(at_s, InstanceDeleteRequested(instance=instance))
 
     def drift(self, at_s: float) -> None:
         """One instance died and is launched again, somewhere or on a certain host."""
@@ -116,19 +116,19 @@ class Requests:
             self._deleted.add(instance)
             gap_s = self._chance.uniform(-0.5, 0.8)
             self.drift_of(at_s + max(0.0, -gap_s), instance)
-            self._ask(at_s + max(0.0, gap_s), InstanceDeleteRequested(instance=instance))
+            self.ask(at_s + max(0.0, gap_s), InstanceDeleteRequested(instance=instance))
 
     def spawn_and_delete(self, at_s: float) -> None:
         """A delete while the spawn is under way."""
         instance = self.spawn(at_s)
         self._deleted.add(instance)
-        self._ask(at_s + self._chance.uniform(0, 1.0), InstanceDeleteRequested(instance=instance))
+        self.ask(at_s + self._chance.uniform(0, 1.0), InstanceDeleteRequested(instance=instance))
 
     def drift_of(self, at_s: float, instance: str, host: str | None = None) -> None:
         """The instance is to be launched again, on ``host``, or on any or a random one."""
         if host is None and self._chance.random() < 0.5:
             host = self._chance.choice((*self._place.hosts, *self._place.hosts, "h9"))
-        self._ask(at_s, InstanceDriftRequested(instance=instance, host=host, reason="it died"))
+        self.ask(at_s, InstanceDriftRequested(instance=instance, host=host, reason="it died"))
 
     def orphan(self, at_s: float) -> None:
         """A port that no instance owns: somebody asked for it in the name of one that never was."""
@@ -136,20 +136,20 @@ class Requests:
         name = f"ghost{self._names}"
         host, network = self._chance.choice(self._place.hosts), self._chance.choice(self._place.networks)
         event = PortCreateRequested(port=f"{name}-0", az=AZ, host=host, name=name, instance=name, network=network)
-        self._ask(at_s, event, "compute")
+        self.ask(at_s, event, "compute")
 
     def fail_host(self, at_s: float, host: str | None = None) -> None:
         """An operator declares a host dead."""
         event = HostFailRequested(host=host or self._chance.choice(self._place.hosts), reason="smoke")
-        self._ask(at_s, event, "operator")
+        self.ask(at_s, event, "operator")
 
     def drain_host(self, at_s: float, host: str | None = None) -> None:
         """An operator wants a host empty."""
-        self._ask(at_s, HostDrainRequested(host=host or self._chance.choice(self._place.hosts)), "operator")
+        self.ask(at_s, HostDrainRequested(host=host or self._chance.choice(self._place.hosts)), "operator")
 
     def return_host(self, at_s: float, host: str | None = None) -> None:
         """An operator gives a host back."""
-        self._ask(at_s, HostReturnRequested(host=host or self._chance.choice(self._place.hosts)), "operator")
+        self.ask(at_s, HostReturnRequested(host=host or self._chance.choice(self._place.hosts)), "operator")
 
     def audit(self, at_s: float) -> None:
         """An operator has one device compared with the log."""
@@ -157,7 +157,7 @@ class Requests:
             event: AnyEvent = HostAuditRequested(host=self._chance.choice(self._place.hosts), az=AZ)
         else:
             event = LeafAuditRequested(leaf=self._chance.choice(self._place.leaves), az=AZ)
-        self._ask(at_s, event, "operator")
+        self.ask(at_s, event, "operator")
 
     def _any(self, at_s: float) -> str | None:
         """An instance that was asked for a while ago, mostly one that is not deleted."""
@@ -166,7 +166,8 @@ class Requests:
         names = alive if alive and self._chance.random() < 0.9 else old
         return self._chance.choice(names) if names else None
 
-    def _ask(self, at_s: float, event: AnyEvent, actor: str = "publisher") -> None:
+    def ask(self, at_s: float, event: AnyEvent, actor: str = "publisher") -> None:
+        """Have ``actor`` publish ``event`` at this time."""
         self.asked.append(Ask(at_s=at_s, event=event, request=f"q{len(self.asked) + 1}", actor=actor))
 
 

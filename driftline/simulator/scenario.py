@@ -40,7 +40,7 @@ def draw(seed: int) -> Scenario:
     chance = dice(seed, "scenario")
     name = list(THEMES)[seed % len(THEMES)]
     theme = THEMES[name]
-    place = draw_place(chance, tight=theme.tight)
+    place = theme.world(chance, draw_place(chance, tight=theme.tight))
     layout = chance.choices(LAYOUTS, (4, 1, 1))[0]
     draft = Draft(chance, place, layout, chance.uniform(*theme.lasts_s), Requests(chance, place))
     theme.write(draft)

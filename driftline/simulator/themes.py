@@ -1,11 +1,13 @@
 """What runs are about: each theme writes requests and faults into a draft."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+import importlib
+import pkgutil
 
+from driftline.simulator import systems
 from driftline.simulator.actions import Copy, Crash, Forge, RunTwin, SetDevices, SetHabit, SetHands, Tamper
-from driftline.simulator.draft import CENTRAL, DRIFTING, SLOW, USUAL, Draft
+from driftline.simulator.draft import DRIFTING, SLOW, USUAL, Draft, central
 from driftline.simulator.process import Habit
+from driftline.simulator.theme import Theme
 from workers.devices.simulated.faults import EffectFaults, FaultPlan
 
 
@@ -300,7 +302,7 @@ def _stuck(draft: Draft) -> None:
     """One worker is away for longer than anything may take: what waits for it must end by itself."""
     draft.devices(0.0)
     draft.usual(12)
-    away = draft.chance.choice(("ipam", "cnc", *draft.processes[len(CENTRAL) :]))
+    away = draft.chance.choice(("ipam", "cnc", *draft.processes[len(central()) :]))
     draft.faults.append(Crash(at_s=draft.some(2.0, 6.0), process=away, down_s=draft.some(320.0, 400.0)))
 
 
@@ -311,14 +313,6 @@ def _rivals(draft: Draft) -> None:
     draft.bus(0.0, append_s=draft.some(0.05, 0.3), follow_s=draft.some(0.05, 0.5))
     for at_s in draft.moments(4):
         draft.faults.append(RunTwin(at_s=at_s, process=draft.chance.choice(SINGLE), for_s=draft.some(1.0, 8.0)))
-
-
-class Theme(NamedTuple):
-    """What a run is about, and how long it lasts before faults stop, seconds from to."""
-
-    write: Callable[[Draft], None]
-    lasts_s: tuple[float, float] = (8.0, 30.0)
-    tight: bool = False
 
 
 _LONG = (90.0, 180.0)
@@ -345,3 +339,6 @@ THEMES: dict[str, Theme] = {
     "planes": Theme(_planes, (20.0, 30.0)),
     "orphans": Theme(_orphans),
 }
+
+for _module in pkgutil.iter_modules(systems.__path__):
+    THEMES.update(importlib.import_module(f"{systems.__name__}.{_module.name}").THEMES)
