@@ -92,6 +92,7 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
         *("tenant.added", "vpc.created", "network.created", "subnet.created"),
         *("host.fail_requested", "host.drain_requested", "host.return_requested"),
         *("host.audit_requested", "leaf.audit_requested"),
+        *("router.added", "network.create_requested", "network.gateway_change_requested"),
     ),
     "nova": (
         *("instance.scheduled", "instance.active", "instance.refused", "instance.failed"),
@@ -111,12 +112,15 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
         *("port.registered", "port.overlay_reported", "port.overlay_removed"),
         *("leaf.vlan_added", "leaf.vlan_removed", "leaf.vlan_failed", "leaf.audit_requested", "leaf.audited"),
         "host.fenced",
+        *("leaf.trunk_added", "leaf.interface_shut", "leaf.interface_opened"),
     ),
     "ipam": (
         *("port.allocated", "port.refused", "port.bound", "port.unbound", "port.deleted"),
         *("port.claimed", "port.claim_refused", "port.claim_cleared", "port.orphan_seen"),
+        *("network.created", "subnet.created", "network.refused", "network.gateway_changed"),
     ),
     "liveness": (*("host.suspected", "host.down", "host.returned", "host.up", "host.draining", "host.refused"),),
+    "core-router": ("router.gateway_configured", "router.gateway_failed"),
 }
 ROLES: tuple[str, ...] = tuple(_PUBLISHERS)
 HOST_ROLES = ("compute", "ovs-agent")

@@ -1,7 +1,8 @@
 """What a control plane is made of, wherever it runs: the workers, and the devices that events describe."""
 
-from bus.events import Event, HostAdded, LeafAdded
+from bus.events import Event, HostAdded, LeafAdded, RouterAdded
 from workers import cnc, compute, ipam, liveness, nova, ovs_agent
+from workers.devices.simulated.device import CableDevice
 from workers.devices.simulated.fabric import Cable, CableHost, CableLeaf
 from workers.models import MODELS
 from workers.worker import Worker
@@ -30,5 +31,7 @@ def cable_of(event: Event) -> Cable | None:
             return CableLeaf(leaf, vtep, capacity)
         case HostAdded(host=host, leaf_a=leaf_a, leaf_b=leaf_b, interface=interface):
             return CableHost(host, leaf_a, leaf_b, interface)
+        case RouterAdded(router=router):
+            return CableDevice(router, "router")
         case _:
             return None

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from bus.envelope import Recorded
 from bus.events import (
     NetworkCreated,
+    NetworkGatewayChanged,
     PortAllocated,
     PortClaim,
     PortClaimCleared,
@@ -35,7 +36,7 @@ class AddressRow(Row):
 
 
 class PoolRow(Row):
-    """A subnet's addresses, counted. ``reserved``: network, broadcast and gateway."""
+    """A subnet's addresses, counted. ``reserved``: network, broadcast and gateway, and what was a gateway before."""
 
     subnet: str
     network: str
@@ -71,6 +72,7 @@ class Pool:
         self._end = int(net.broadcast_address)
         self._given_back: deque[str] = deque()
         self._taken = {gateway}
+        self._gateways = {gateway}
         self._pass_over()
 
     def free(self) -> Iterator[str]:
@@ -85,11 +87,21 @@ class Pool:
 
     def give_back(self, ip: str) -> None:
         """Note that ``ip`` is free again; it is given out after all others, so that late packets find nobody."""
-        if ip == self.gateway:
+        if ip in self._gateways:
             return
         self._taken.discard(ip)
         if self._first <= int(ipaddress.IPv4Address(ip)) < self._end:  # not all publishers keep to the subnet
             self._given_back.append(ip)
+
+    def move_gateway(self, ip: str) -> None:
+        """``ip`` is the gateway now. The one before stays reserved: instances send to it what is not for them."""
+        self.gateway = ip
+        if ip in self._gateways:
+            return
+        self._gateways.add(ip)
+        self.row.reserved += 1
+        self.row.free -= 1
+        self.take(ip)
 
     def _pass_over(self) -> None:
         """Move on to what is free. Whatever is passed over here comes back by ``give_back``."""
@@ -140,6 +152,15 @@ class Addresses(Fold):
         taken, own = self._vlans.get(physical_network, set()), self._world.vlans
         return next((vlan for vlan in range(VLAN_MIN, VLAN_MAX + 1) if vlan not in taken and vlan not in own), None)
 
+    def pairs_with(self, vlan: int) -> list[str]:
+        """The leaf pairs on which a VNI has this VLAN, in order."""
+        return sorted(pair for pair, vlans in self._vlans.items() if vlan in vlans)
+
+    def free_vlan(self) -> int | None:
+        """The lowest VLAN that is no network's own and that no leaf pair uses, None if there is none."""
+        taken = set(self._world.vlans).union(*self._vlans.values())
+        return next((vlan for vlan in range(VLAN_MIN, VLAN_MAX + 1) if vlan not in taken), None)
+
     @on(VpcCreated, NetworkCreated)
     def _tenancy(self, r: Recorded, e: VpcCreated | NetworkCreated) -> tuple[Touched, ...]:
         self._world.evolve(r)
@@ -153,6 +174,13 @@ class Addresses(Fold):
         row = PoolRow(subnet=e.subnet, network=e.network, size=size, reserved=3, allocated=0, free=size - 3)
         self.pools[e.subnet] = self._by_network[e.network] = Pool(row, e.cidr, e.gateway)
         self.tables["pools"][(e.subnet,)] = row
+        return (("pools", (e.subnet,)),)
+
+    @on(NetworkGatewayChanged)
+    def _gateway_changed(self, r: Recorded, e: NetworkGatewayChanged) -> tuple[Touched, ...]:
+        if not self._world.evolve(r):
+            return NOTHING
+        self.pools[e.subnet].move_gateway(e.address)
         return (("pools", (e.subnet,)),)
 
     @on(PortAllocated)

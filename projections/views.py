@@ -14,11 +14,13 @@ from bus.events import EVENT_TYPES, Event
 from projections.addresses import Addresses
 from projections.drifts import Drifts
 from projections.fold import NOTHING, Fold, Key, Row, Table, Touched
+from projections.gateways import Gateways
 from projections.hosts import Hosts
 from projections.instances import Instances
 from projections.leaves import Leaves
 from projections.port_states import PAIRS, PortStates
 from projections.spawns import Spawns
+from projections.trunks import Trunks
 from projections.world import World
 
 #: The projections that are persisted. ``PortStates`` contains the ports themselves.
@@ -31,6 +33,8 @@ PROJECTIONS: tuple[type[Fold], ...] = (
     Spawns,
     Hosts,
     Drifts,
+    Gateways,
+    Trunks,
 )
 
 

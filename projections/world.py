@@ -9,14 +9,16 @@ from bus.events import (
     HostAdded,
     LeafAdded,
     NetworkCreated,
+    NetworkGatewayChanged,
     RegionAdded,
+    RouterAdded,
     SpineAdded,
     SubnetCreated,
     TenantAdded,
     VpcCreated,
     physical_network,
 )
-from projections.fold import NOTHING, Fold, Row, Table, Touched, on
+from projections.fold import NOTHING, Fold, Key, Row, Table, Touched, on
 
 
 class HostRow(Row):
@@ -33,7 +35,7 @@ class HostRow(Row):
 
 
 class SwitchRow(Row):
-    """A spine or a leaf; ``vtep`` is empty, ``asn`` and ``capacity`` (table entries) are 0 for a spine."""
+    """A spine, a leaf or the core router; all but a leaf have no ``vtep``, ``asn`` and ``capacity`` (table entries)."""
 
     switch: str
     role: str
@@ -72,7 +74,7 @@ class NetworkRow(Row):
 
 
 class SubnetRow(Row):
-    """A subnet's fixed facts; what is free in it is in ``pools``."""
+    """A subnet and its gateway of now; what is free in it is in ``pools``."""
 
     subnet: str
     network: str
@@ -106,6 +108,8 @@ class World(Fold):
         self._vnis: set[int] = set()
         #: The VLANs that are one network's everywhere, and no leaf pair's own.
         self.vlans: dict[int, str] = {}
+        #: The core router, empty if there is none.
+        self.router = ""
         self._has_subnet: set[str] = set()
         #: First and last address of each subnet, in order.
         self._ranges_of_vrf: dict[str, list[tuple[int, int]]] = {}
@@ -131,6 +135,15 @@ class World(Fold):
     def _leaf(self, r: Recorded, e: LeafAdded) -> tuple[Touched, ...]:
         row = SwitchRow(switch=e.leaf, role="leaf", az=e.az, vtep=e.vtep, asn=e.asn, capacity=e.capacity)
         return self._put("switches", (e.leaf,), row)
+
+    @on(RouterAdded)
+    def _router(self, r: Recorded, e: RouterAdded) -> tuple[Touched, ...]:
+        if self.router:
+            return NOTHING  # a gateway is at one place
+        row = SwitchRow(switch=e.router, role="router", az="", vtep="", asn=0)
+        touched = self._put("switches", (e.router,), row)
+        self.router = e.router if touched else ""
+        return touched
 
     @on(HostAdded)
     def _host(self, r: Recorded, e: HostAdded) -> tuple[Touched, ...]:
@@ -211,8 +224,30 @@ class World(Fold):
             ranges.insert(at, (first, last))
         return touched
 
+    @on(NetworkGatewayChanged)
+    def _gateway(self, r: Recorded, e: NetworkGatewayChanged) -> tuple[Touched, ...]:
+        row: SubnetRow | None = self.tables["subnets"].get((e.subnet,))
+        if row is None or row.network != e.network or not is_host_address(e.address, row.cidr):
+            return NOTHING
+        row.gateway = e.address
+        return (("subnets", (e.subnet,)),)
+
+    def subnet_of(self, network: str) -> SubnetRow | None:
+        """The one subnet of ``network``, None if it has none (yet)."""
+        subnets: dict[Key, SubnetRow] = self.tables["subnets"]
+        return next((row for row in subnets.values() if row.network == network), None)
+
     def _put(self, table: str, key: tuple[str, ...], row: Row) -> tuple[Touched, ...]:
         if key in self.tables[table]:
             return NOTHING
         self.tables[table][key] = row
         return ((table, key),)
+
+
+def is_host_address(address: str, cidr: str) -> bool:
+    """Whether ``address`` is an IPv4 address of ``cidr`` that a host or a gateway can have."""
+    try:
+        ip, net = ipaddress.IPv4Address(address), ipaddress.IPv4Network(cidr)
+    except ValueError:
+        return False
+    return ip in net and ip not in (net.network_address, net.broadcast_address)

@@ -30,7 +30,7 @@ def requested(state: IpamState, r: Recorded, request: PortClaimRequested) -> Ite
     if isinstance(segment, Refusal):
         yield _refuse(request, segment)
         return
-    yield Emit(_claimed(port, host, segment))
+    yield Emit(_claimed(port, host, segment, state.addresses.pools[port.subnet].gateway))
     yield from tell_the_old(state, port.port)
 
 
@@ -76,7 +76,8 @@ def _segment_there(state: IpamState, port: PortRow, host: HostRow) -> Segment | 
     return refusal or segment_on(state.world, state.addresses, network, host)
 
 
-def _claimed(port: PortRow, host: HostRow, segment: Segment) -> PortClaimed:
+def _claimed(port: PortRow, host: HostRow, segment: Segment, gateway: str) -> PortClaimed:
+    """``gateway`` is that of now: who is launched again is told it."""
     return PortClaimed(
         port=port.port,
         az=port.az,
@@ -90,7 +91,7 @@ def _claimed(port: PortRow, host: HostRow, segment: Segment) -> PortClaimed:
         vrf=port.vrf,
         ip=port.ip,
         prefix_length=port.prefix_length,
-        gateway=port.gateway,
+        gateway=gateway,
         mac=port.mac,
         physical_network=host.physical_network,
         from_host=port.host,

@@ -2,7 +2,8 @@
 
 "If needed" is a reference count per (leaf, interface, VLAN): the first port bound through it has it configured, the
 last one to leave has it removed. Both leaves of the host's pair must have acknowledged before a plane is reported.
-A host that is down is fenced: everything is removed from its interfaces, whatever is bound through them.
+A host that is down is fenced: everything is removed from its interfaces, whatever is bound through them, and where
+there are provider networks the interfaces are shut (``leaf_trunks``).
 """
 
 from collections.abc import Iterable
@@ -13,13 +14,17 @@ from bus.events import (
     Event,
     HostDown,
     HostFenced,
+    HostResynced,
     HostUp,
+    LeafAdded,
     LeafAudited,
     LeafAuditRequested,
+    LeafInterfaceShut,
     LeafVlanAdded,
     LeafVlanEvent,
     LeafVlanFailed,
     LeafVlanRemoved,
+    NetworkCreated,
     PortAllocated,
     PortBound,
     PortOverlayRemoved,
@@ -28,9 +33,9 @@ from bus.events import (
     PortUnbound,
 )
 from projections.leaves import CncPort
-from workers import leaf_audits
+from workers import leaf_audits, leaf_trunks
 from workers.claims import claim
-from workers.effects import AnyEffect, AuditLeaf, LeafVlan, Result
+from workers.effects import AnyEffect, AuditLeaf, LeafVlan, Result, ShutInterface, TrunkVlan
 from workers.leaf_audits import CncState, wish
 from workers.worker import Decision, Due, Emit, Now, Perform, Worker
 
@@ -56,8 +61,14 @@ def decide(state: CncState, r: Recorded) -> Iterable[Decision]:
             return _need_changed(state, state.leaves.claims.get((e.port, e.generation)), e.host)
         case LeafVlanAdded() | LeafVlanRemoved() | LeafVlanFailed() as answer:
             return _leaf_answered(state, r, answer)
-        case HostDown() | HostUp() as e:
-            return _host_changed(state, e.host)
+        case HostDown(host=host):
+            return [*leaf_trunks.decide(state.trunks, r), *_host_changed(state, host)]
+        case HostUp(host=host):
+            return _host_changed(state, host)
+        case LeafInterfaceShut() as e:
+            return _fenced(state, state.trunks.host_on(e.leaf, e.interface))
+        case NetworkCreated() | LeafAdded() | HostResynced():
+            return leaf_trunks.decide(state.trunks, r)
         case LeafAuditRequested() | LeafAudited() as e:
             return leaf_audits.decide(state, r, e)
         case _:
@@ -82,7 +93,8 @@ def _fenced(state: CncState, host: str) -> Iterable[Decision]:
     epoch, az = state.leaves.down_since(host), state.leaves.az_of(host)
     if not epoch or not az or state.leaves.fenced.get(host) == epoch:
         return
-    if all(entry.state == "absent" for entry in state.leaves.entries_of_host(host)):
+    absent = all(entry.state == "absent" for entry in state.leaves.entries_of_host(host))
+    if absent and state.trunks.is_cut_off(host):
         yield Emit(HostFenced(host=host, az=az, epoch=epoch))
 
 
@@ -135,6 +147,8 @@ def settle(effect: AnyEffect, result: Result) -> Iterable[Event]:
     """What a leaf acknowledged or refused."""
     if isinstance(effect, AuditLeaf):
         return (leaf_audits.audited(effect, result),)
+    if isinstance(effect, TrunkVlan | ShutInterface):
+        return leaf_trunks.settle(effect)
     if not isinstance(effect, LeafVlan):
         raise TypeError(f"CNC did not ask for {effect}")
     entry: _Entry = {
@@ -162,6 +176,7 @@ WORKER = Worker(
         {
             *(PortAllocated, PortBound, PortUnbound, LeafVlanAdded, LeafVlanRemoved, LeafVlanFailed),
             *(HostDown, HostUp, LeafAuditRequested, LeafAudited),
+            *(NetworkCreated, LeafAdded, HostResynced, LeafInterfaceShut),
         }
     ),
     decide=decide,

@@ -206,8 +206,84 @@ class AuditLeaf(DeviceEffect, frozen=True, kw_only=True):
         return False
 
 
+class TrunkVlan(Effect, frozen=True, kw_only=True):
+    """The leaf bridges a provider VLAN between its interfaces, the other leaves and the router. Asked for by CNC."""
+
+    az: str
+    vlan: int
+    epoch: int
+
+    @property
+    def slot(self) -> Slot:
+        return (self.device, "trunk", str(self.vlan))
+
+    @property
+    def version(self) -> int:
+        return self.epoch
+
+    @property
+    def withdraws(self) -> bool:
+        return True  # it takes nothing away, but is tried until it succeeds: nobody would ask for it again
+
+
+class ShutInterface(Effect, frozen=True, kw_only=True):
+    """Nothing goes in or out by the leaf's interface (``shut``), or all that is configured does. Asked for by CNC.
+
+    A leaf ignores an ``epoch`` older than the last one it took for the interface.
+    """
+
+    az: str
+    interface: str
+    shut: bool
+    epoch: int
+
+    @property
+    def slot(self) -> Slot:
+        return (self.device, "interface", self.interface)
+
+    @property
+    def version(self) -> int:
+        return self.epoch
+
+    @property
+    def withdraws(self) -> bool:
+        return True  # both ways: a living host must not stay cut off either
+
+
+class RouterGateway(Effect, frozen=True, kw_only=True):
+    """The router holds ``address`` (with its prefix length) in this VLAN, and no other there. Asked for by core-router.
+
+    It routes between the VLANs of a ``vrf``. A router ignores an ``epoch`` older than the last one of the VLAN.
+    """
+
+    network: str
+    vlan: int
+    vrf: str
+    address: str
+    epoch: int
+
+    @property
+    def slot(self) -> Slot:
+        return (self.device, "gateway", str(self.vlan))
+
+    @property
+    def version(self) -> int:
+        return self.epoch
+
+
 AnyEffect = (
-    PlugVnic | UnplugVnic | InstallFlows | RemoveFlows | LeafVlan | ResyncHost | ResyncFlows | AuditHost | AuditLeaf
+    PlugVnic
+    | UnplugVnic
+    | InstallFlows
+    | RemoveFlows
+    | LeafVlan
+    | ResyncHost
+    | ResyncFlows
+    | AuditHost
+    | AuditLeaf
+    | TrunkVlan
+    | ShutInterface
+    | RouterGateway
 )
 
 #: What an audit found.

@@ -8,6 +8,7 @@ from typing import Any
 
 from bus.envelope import Recorded
 from bus.events import Event
+from workers import networks
 from workers.ipam_state import IpamState
 from workers.worker import Decision
 
@@ -15,4 +16,6 @@ from workers.worker import Decision
 Handler = Callable[[IpamState, Recorded, Any], Iterable[Decision]]
 
 #: By event type. A module's table is merged in here.
-REQUESTS: dict[type[Event], Handler] = {}
+REQUESTS: dict[type[Event], Handler] = {
+    **networks.ANSWERS,
+}

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from bus.envelope import Recorded
 from bus.events import LeafAudited, LeafAuditRequested, LeafDifference
 from projections.leaves import LeafInterfaceRow, Leaves
+from projections.trunks import Trunks
 from workers.effects import AuditLeaf, LeafVlan, Result, WishedEntry
 from workers.worker import AUDIT_EVERY_US, Decision, Due, Now, Perform, State
 
@@ -13,9 +14,9 @@ class CncState(State):
     """CNC's own database."""
 
     def __init__(self) -> None:
-        self.leaves = Leaves()
+        self.leaves, self.trunks = Leaves(), Trunks()
         self.watching_since_us = 0
-        super().__init__(self.leaves)
+        super().__init__(self.leaves, self.trunks)
 
 
 def wish(entry: LeafInterfaceRow) -> LeafVlan:

@@ -53,11 +53,23 @@ from bus.events.leaf import (
     LeafVlanRemoved,
     SpineAdded,
 )
+from bus.events.leaf_trunk import (
+    LeafInterfaceEvent,
+    LeafInterfaceOpened,
+    LeafInterfaceShut,
+    LeafTrunkAdded,
+)
 from bus.events.network import (
     NetworkCreated,
     SubnetCreated,
     TenantAdded,
     VpcCreated,
+)
+from bus.events.network_requests import (
+    NetworkCreateRequested,
+    NetworkGatewayChanged,
+    NetworkGatewayChangeRequested,
+    NetworkRefused,
 )
 from bus.events.port import (
     CNC,
@@ -86,6 +98,12 @@ from bus.events.port import (
     PortUnderlayReported,
     PortUnplugged,
     Status,
+)
+from bus.events.router import (
+    RouterAdded,
+    RouterGatewayConfigured,
+    RouterGatewayEvent,
+    RouterGatewayFailed,
 )
 
 AnyEvent = (
@@ -154,6 +172,16 @@ AnyEvent = (
     | PortUnbound
     | PortOverlayRemoved
     | PortDeleted
+    | RouterAdded
+    | RouterGatewayConfigured
+    | RouterGatewayFailed
+    | NetworkCreateRequested
+    | NetworkRefused
+    | NetworkGatewayChangeRequested
+    | NetworkGatewayChanged
+    | LeafTrunkAdded
+    | LeafInterfaceShut
+    | LeafInterfaceOpened
 )
 
 #: Every event type, in the order of the union above.
@@ -202,11 +230,19 @@ __all__ = [
     "LeafAuditRequested",
     "LeafAudited",
     "LeafDifference",
+    "LeafInterfaceEvent",
+    "LeafInterfaceOpened",
+    "LeafInterfaceShut",
+    "LeafTrunkAdded",
     "LeafVlanAdded",
     "LeafVlanEvent",
     "LeafVlanFailed",
     "LeafVlanRemoved",
+    "NetworkCreateRequested",
     "NetworkCreated",
+    "NetworkGatewayChangeRequested",
+    "NetworkGatewayChanged",
+    "NetworkRefused",
     "PortAllocated",
     "PortBindRequested",
     "PortBound",
@@ -232,6 +268,10 @@ __all__ = [
     "PortUnplugged",
     "RealisedBy",
     "RegionAdded",
+    "RouterAdded",
+    "RouterGatewayConfigured",
+    "RouterGatewayEvent",
+    "RouterGatewayFailed",
     "SpawnRequested",
     "SpineAdded",
     "Status",

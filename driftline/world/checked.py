@@ -20,6 +20,7 @@ from bus.events import (
     LeafAdded,
     NetworkCreated,
     RegionAdded,
+    RouterAdded,
     SpineAdded,
     SubnetCreated,
     TenantAdded,
@@ -36,7 +37,7 @@ E = TypeVar("E", bound=Event)
 
 #: What a world is described with, in an order in which nothing refers to what comes later.
 DESCRIPTIONS: tuple[type[Event], ...] = (
-    *(RegionAdded, AzAdded, SpineAdded, LeafAdded, HostAdded),
+    *(RegionAdded, AzAdded, SpineAdded, LeafAdded, RouterAdded, HostAdded),
     *(TenantAdded, VpcCreated, NetworkCreated, SubnetCreated),
 )
 _RANK = {event_type: rank for rank, event_type in enumerate(DESCRIPTIONS)}
@@ -89,6 +90,8 @@ def described(world: World) -> Iterator[AnyEvent]:
     for row in world.tables["switches"].values():
         if row.role == "spine":
             yield SpineAdded(spine=row.switch, az=row.az)
+        elif row.role == "router":
+            yield RouterAdded(router=row.switch)
         else:
             yield LeafAdded(leaf=row.switch, az=row.az, vtep=row.vtep, asn=row.asn, capacity=row.capacity)
     yield from (_event_of(HostAdded, row) for row in world.tables["hosts"].values())
@@ -157,8 +160,8 @@ class Facts:
 
 
 def _kind(event_type: type[Event]) -> str:
-    # The fold keeps both kinds of switches in one table, so they share their names.
-    return "switch" if event_type in (SpineAdded, LeafAdded) else tag_of(event_type).partition(".")[0]
+    # The fold keeps all kinds of switches in one table, so they share their names.
+    return "switch" if event_type in (SpineAdded, LeafAdded, RouterAdded) else tag_of(event_type).partition(".")[0]
 
 
 def _id(event: Event) -> tuple[str, str]:
@@ -201,11 +204,10 @@ def _check(event: AnyEvent, facts: Facts) -> None:
             _check_leaf(event, facts)
         case HostAdded():
             _check_host(event, facts)
+        case RouterAdded():
+            _check_router(event, facts)
         case VpcCreated():
-            facts.needed(event, "tenant", TenantAdded)
-            owner = facts.tenant_of_vrf.get(event.vrf, event.tenant)
-            if owner != event.tenant:
-                raise _wrong(event, "vrf", event.vrf, f"belongs to tenant {owner}")
+            _check_vpc(event, facts)
         case NetworkCreated():
             _check_network(event, facts)
         case SubnetCreated():
@@ -262,6 +264,18 @@ def _check_leaf_pairs(host: HostAdded, facts: Facts) -> None:
         if known != pair:
             both, others = " and ".join(sorted(pair)), " and ".join(sorted(known))
             raise _wrong(host, "leaf_a and leaf_b", both, f"share {leaf} with the pair {others}")
+
+
+def _check_router(router: RouterAdded, facts: Facts) -> None:
+    if facts.world.router:
+        raise _wrong(router, "router", router.router, f"is a second core router, beside {facts.world.router}")
+
+
+def _check_vpc(vpc: VpcCreated, facts: Facts) -> None:
+    facts.needed(vpc, "tenant", TenantAdded)
+    owner = facts.tenant_of_vrf.get(vpc.vrf, vpc.tenant)
+    if owner != vpc.tenant:
+        raise _wrong(vpc, "vrf", vpc.vrf, f"belongs to tenant {owner}")
 
 
 def _check_network(network: NetworkCreated, facts: Facts) -> None:

@@ -17,6 +17,7 @@ from bus.events import (
     LeafAdded,
     NetworkCreated,
     RegionAdded,
+    RouterAdded,
     SpineAdded,
     SubnetCreated,
     TenantAdded,
@@ -60,6 +61,12 @@ class Leaf(Entry, frozen=True):
     vtep: str
     asn: int
     capacity: int = LEAF_CAPACITY
+
+
+class Router(Entry, frozen=True):
+    """``[[router]]``: the core router, which holds the gateways of provider networks (model ``vlan``)."""
+
+    name: Token
 
 
 class LeafPair(Entry, frozen=True):
@@ -132,6 +139,7 @@ class WorldFile(Entry, frozen=True):
     region: tuple[Region, ...] = ()
     az: tuple[Az, ...] = ()
     leaf: tuple[Leaf, ...] = ()
+    router: tuple[Router, ...] = ()
     leaf_pair: tuple[LeafPair, ...] = ()
     host: tuple[Host, ...] = ()
     tenant: tuple[Tenant, ...] = ()
@@ -182,6 +190,7 @@ def _events(file: WorldFile) -> Iterator[AnyEvent]:
             yield SpineAdded(spine=spine, az=az.name)
     for leaf in file.leaf:
         yield LeafAdded(leaf=leaf.name, az=leaf.az, vtep=leaf.vtep, asn=leaf.asn, capacity=leaf.capacity)
+    yield from (RouterAdded(router=router.name) for router in file.router)
     for host in (*(one for pair in file.leaf_pair for one in _hosts_of(pair)), *file.host):
         leaf_a, leaf_b = host.leaves
         yield HostAdded(

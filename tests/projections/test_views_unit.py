@@ -48,6 +48,9 @@ def test_the_rows_of_a_small_life() -> None:
     assert {name: len(rows) for name, rows in tuples(views).items()} == {
         "availability_zones": 2,
         "drifts": 0,
+        "gateways": 0,
+        "leaf_trunks": 0,
+        "shut_interfaces": 0,
         "host_states": 0,
         "stale_claims": 0,
         "switches": 5,

@@ -53,6 +53,7 @@ class NetworkModel(NamedTuple):
     ``segment`` answers how a claim on this host is realised, or why it cannot be; ``check`` whether a network of this
     model may be created; ``may_move`` whether a port may drift from one host to another. ``host_kinds``: what it
     runs on. ``allocator`` is the worker that grants its ports, ``workers`` are those that it brings along.
+    ``gateway_moves``: a network of it can be given another gateway.
     """
 
     name: str
@@ -62,3 +63,4 @@ class NetworkModel(NamedTuple):
     may_move: Callable[[PortRow, HostRow, HostRow], Refusal | None] = moves_freely
     allocator: str = IPAM
     workers: tuple[Worker, ...] = ()
+    gateway_moves: bool = False

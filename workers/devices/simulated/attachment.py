@@ -40,7 +40,7 @@ def egresses(fabric: Fabric, place: Place) -> Iterator[Egress]:
         return
     for uplink in fabric.uplinks(place.host.host):
         entry = uplink.leaf.entry(uplink.interface, vlan)
-        if entry is not None:
+        if entry is not None and uplink.interface not in uplink.leaf.trunk.shut:
             yield Egress(place, uplink, vlan, entry)
 
 
@@ -68,10 +68,17 @@ def check_trunk(place: Place, vlan: int) -> None:
 
 def carried(uplink: Uplink, vlan: int) -> Entry:
     """What the leaf interface maps ``vlan`` to. Raises StoppedError if it does not carry it."""
+    check_open(uplink)
     entry = uplink.leaf.entry(uplink.interface, vlan)
     if entry is None:
         raise StoppedError(f"leaf {uplink.leaf.leaf}: {uplink.interface} does not carry VLAN {vlan}")
     return entry
+
+
+def check_open(uplink: Uplink) -> None:
+    """Raises StoppedError if the leaf interface is shut."""
+    if uplink.interface in uplink.leaf.trunk.shut:
+        raise StoppedError(f"leaf {uplink.leaf.leaf}: {uplink.interface} is shut")
 
 
 def explain(fabric: Fabric, place: Place, *, vni: int = 0, vrf: str = "") -> None:

@@ -363,6 +363,7 @@ def dump_of(states: Iterable[State]) -> dict[str, Any]:
     """
     hosts: dict[str, Any] = {}
     leaves: dict[str, Any] = {}
+    trunks: dict[str, Any] = {}
     others: dict[str, Any] = {}
     for state in states:
         if isinstance(state, DeviceState):
@@ -374,11 +375,15 @@ def dump_of(states: Iterable[State]) -> dict[str, Any]:
                 held["vnics"] |= msgspec.to_builtins(state.vnics)
                 held["flows"] |= msgspec.to_builtins(state.flows)
                 held["trunk"] += state.trunk
-        elif state.entries:
+            continue
+        if state.trunk or state.shut:
+            trunks[state.leaf] = {"vlans": state.trunk, "shut": state.shut}
+        if state.entries:
             interfaces = leaves.setdefault(state.leaf, {})
             for interface, vlan, entry in state.entries:
                 interfaces.setdefault(interface, {})[vlan] = msgspec.to_builtins(entry)
-    return {"hosts": hosts, "leaves": leaves} | ({"devices": others} if others else {})
+    further = {"devices": others, "trunks": trunks}
+    return {"hosts": hosts, "leaves": leaves} | {part: held for part, held in further.items() if held}
 
 
 _host_name = attrgetter("host.host", "port")

@@ -8,7 +8,8 @@ from typing import TypeVar
 import msgspec
 
 from bus.events import LEAF_CAPACITY
-from workers.effects import AnyEffect, LeafVlan
+from workers.devices.simulated.trunk import Trunk
+from workers.effects import AnyEffect, LeafVlan, ShutInterface, TrunkVlan
 
 K = TypeVar("K")
 L = TypeVar("L")
@@ -26,11 +27,17 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class LeafState(msgspec.Struct, frozen=True, tag=True):
-    """All that a leaf holds, for a journal or a dump: (interface, VLAN, entry) and (interface, VLAN, epoch)."""
+    """All that a leaf holds, for a journal or a dump: (interface, VLAN, entry) and (interface, VLAN, epoch).
+
+    ``trunk``, ``shut`` and ``trunk_epochs`` are what ``Trunk.state`` gives.
+    """
 
     leaf: str
     entries: list[tuple[str, int, Entry]]
     epochs: list[tuple[str, int, int]]
+    trunk: list[int] = []
+    shut: list[str] = []
+    trunk_epochs: dict[str, int] = {}
 
 
 class Vni(msgspec.Struct):
@@ -48,7 +55,8 @@ class Vni(msgspec.Struct):
 class LeafDevice:
     """One leaf. ``interfaces`` is {interface: {VLAN: entry}}; read it, change it through ``apply``.
 
-    ``vtep`` is its VXLAN tunnel address, ``capacity`` the size of its table of (interface, VLAN) entries.
+    ``vtep`` is its VXLAN tunnel address, ``capacity`` the size of its table of (interface, VLAN) entries, ``trunk``
+    what it does for provider networks.
     """
 
     def __init__(self, leaf: str, vtep: str, capacity: int = DEFAULT_CAPACITY) -> None:
@@ -56,6 +64,7 @@ class LeafDevice:
         self.vtep = vtep
         self.capacity = capacity
         self.size = 0
+        self.trunk = Trunk()
         self.interfaces: dict[str, dict[int, Entry]] = {}
         self.vnis: dict[int, Vni] = {}
         self._on_vlan: dict[int, dict[str, Entry]] = {}
@@ -66,8 +75,18 @@ class LeafDevice:
 
         An epoch older than the last one taken for the interface and VLAN succeeds without a change.
         """
-        if not isinstance(effect, LeafVlan):
-            return f"leaf {self.leaf}: a leaf cannot perform {type(effect).__name__}"
+        match effect:
+            case LeafVlan():
+                return self._carry(effect)
+            case TrunkVlan(vlan=vlan, epoch=epoch):
+                return self._trunk(vlan, epoch)
+            case ShutInterface(interface=interface, epoch=epoch, shut=shut):
+                self.trunk.set_shut(interface, epoch, shut=shut)
+                return ""
+            case _:
+                return f"leaf {self.leaf}: a leaf cannot perform {type(effect).__name__}"
+
+    def _carry(self, effect: LeafVlan) -> str:
         key = effect.interface, effect.vlan
         if effect.epoch < self._epochs.get(key, 0):
             return ""
@@ -77,6 +96,13 @@ class LeafDevice:
             self.drop(*key)
             return ""
         return self.put(*key, Entry(effect.vni, effect.vrf, effect.gateway))
+
+    def _trunk(self, vlan: int, epoch: int) -> str:
+        carried = self._on_vlan.get(vlan, {})
+        for interface, entry in carried.items():
+            return f"leaf {self.leaf}: VLAN {vlan} is VNI {entry.vni} on {interface}, it cannot be a provider network's"
+        self.trunk.carry(vlan, epoch)
+        return ""
 
     def put(self, interface: str, vlan: int, entry: Entry) -> str:
         """Carry ``entry``, whatever the epoch. Returns why the leaf cannot, then no entry changed; or ``""``."""
@@ -114,7 +140,7 @@ class LeafDevice:
             for vlan in sorted(vlans)
         ]
         epochs = [(interface, vlan, epoch) for (interface, vlan), epoch in sorted(self._epochs.items())]
-        return LeafState(self.leaf, entries, epochs)
+        return LeafState(self.leaf, entries, epochs, *self.trunk.state())
 
     def restore(self, state: LeafState) -> None:
         """Hold what ``state`` says and nothing else."""
@@ -122,9 +148,12 @@ class LeafDevice:
         for interface, vlan, entry in state.entries:
             self._add(interface, vlan, entry)
         self._epochs = {(interface, vlan): epoch for interface, vlan, epoch in state.epochs}
+        self.trunk.restore(state.trunk, state.shut, state.trunk_epochs)
 
     def _refusal(self, interface: str, vlan: int, entry: Entry) -> str:
         """Why the leaf cannot carry ``entry``, or ``""``. What it would replace does not stand in its way."""
+        if vlan in self.trunk.vlans:
+            return f"leaf {self.leaf}: VLAN {vlan} is a provider network's, it cannot be VNI {entry.vni}"
         carried = self._on_vlan.get(vlan, {})
         old = carried.get(interface)
         if old is None and self.size >= self.capacity:

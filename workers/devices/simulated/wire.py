@@ -219,6 +219,8 @@ def state_parts(state: State) -> Iterator[State]:
     """``state`` in parts that fit into a message each, without epochs and fences; ``dump_of`` joins them."""
     if isinstance(state, LeafState):
         yield from (LeafState(state.leaf, list(part), []) for part in parts(state.entries))
+        if state.trunk or state.shut:  # at most 4094 small numbers, and names of interfaces
+            yield LeafState(state.leaf, [], [], state.trunk, state.shut)
         return
     if isinstance(state, DeviceState):
         yield state

@@ -1,0 +1,80 @@
+"""The core router's worker: brings the router to what the log says of the gateways of provider networks.
+
+In 2013 a person did this whenever a network was added, and a mistake could affect all of them; here it is an effect
+with an outcome, like any other.
+"""
+
+from collections.abc import Iterable
+
+from bus.envelope import Recorded
+from bus.events import (
+    Event,
+    NetworkGatewayChanged,
+    RouterAdded,
+    RouterGatewayConfigured,
+    RouterGatewayFailed,
+    SubnetCreated,
+)
+from projections.gateways import GatewayRow, Gateways
+from workers.effects import AnyEffect, Result, RouterGateway
+from workers.worker import Decision, Perform, State, Worker
+
+
+class RouterState(State):
+    """What the router should hold and does hold."""
+
+    def __init__(self) -> None:
+        self.gateways = Gateways()
+        super().__init__(self.gateways)
+
+
+def decide(state: RouterState, r: Recorded) -> Iterable[Decision]:
+    """Configure the gateways that the router has not acknowledged, and try those again that failed."""
+    match r.event:
+        case SubnetCreated(network=network) | NetworkGatewayChanged(network=network):
+            row = state.gateways.get(network)
+            rows = [row] if row else []
+        case _:
+            rows = state.gateways.all()
+    return (Perform(_wish(row)) for row in rows if row.state != "present")
+
+
+def _wish(row: GatewayRow) -> RouterGateway:
+    return RouterGateway(
+        device=row.router, network=row.network, vlan=row.vlan, vrf=row.vrf, address=row.address, epoch=row.epoch
+    )
+
+
+def settle(effect: AnyEffect, result: Result) -> Iterable[Event]:
+    """What the router acknowledged or refused."""
+    if not isinstance(effect, RouterGateway):
+        raise TypeError(f"the core router did not ask for {effect}")
+    if result.error:
+        return (
+            RouterGatewayFailed(
+                router=effect.device,
+                network=effect.network,
+                vlan=effect.vlan,
+                address=effect.address,
+                epoch=effect.epoch,
+                reason=result.error,
+            ),
+        )
+    return (
+        RouterGatewayConfigured(
+            router=effect.device,
+            network=effect.network,
+            vlan=effect.vlan,
+            address=effect.address,
+            epoch=effect.epoch,
+        ),
+    )
+
+
+WORKER = Worker(
+    name="core-router",
+    state=RouterState,
+    inputs=frozenset({SubnetCreated, NetworkGatewayChanged, RouterAdded}),
+    decide=decide,
+    settle=settle,
+)

@@ -1,0 +1,93 @@
+"""The core router: a gateway for each provider VLAN, and routes between those of a VRF (Figures 3 to 5).
+
+It hangs on every leaf by a trunk of all provider VLANs. It is one: what it does not hold is not routed.
+"""
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv4Interface
+from typing import Any
+
+import msgspec
+
+from workers.devices.simulated.device import Device, Kind
+from workers.effects import AnyEffect, RouterGateway
+
+
+class Gateway(msgspec.Struct, frozen=True):
+    """The router's interface in a VLAN. ``address`` has its prefix length."""
+
+    network: str
+    vlan: int
+    vrf: str
+    address: str
+
+    @property
+    def ip(self) -> str:
+        """The address that instances send to."""
+        return self.address.partition("/")[0]
+
+    def reaches(self, ip: str) -> bool:
+        """Whether ``ip`` is in the subnet of this interface."""
+        return IPv4Address(ip) in IPv4Interface(self.address).network
+
+
+class RouterDevice:
+    """One router. ``gateways`` is by VLAN; read it, change it through ``perform``."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.gateways: dict[int, Gateway] = {}
+        self._epochs: dict[int, int] = {}
+
+    def perform(self, effect: AnyEffect) -> str:
+        """Hold the gateway that ``effect`` wishes, in the place of the one before in its VLAN.
+
+        Refused if another VLAN of the VRF has addresses in common: the router could not tell where they are.
+        """
+        if not isinstance(effect, RouterGateway):
+            return f"router {self.name}: a router cannot perform {type(effect).__name__}"
+        if effect.epoch < self._epochs.get(effect.vlan, 0):
+            return ""
+        try:
+            subnet = IPv4Interface(effect.address).network
+        except ValueError as error:
+            return f"router {self.name}: VLAN {effect.vlan}: address: {error}"
+        self._epochs[effect.vlan] = effect.epoch
+        beside = (one for one in self.gateways.values() if one.vrf == effect.vrf and one.vlan != effect.vlan)
+        for other in beside:
+            if subnet.overlaps(IPv4Interface(other.address).network):
+                where = f"{other.address} of VLAN {other.vlan}"
+                return f"router {self.name}: {subnet} of VLAN {effect.vlan} overlaps {where}"
+        self.gateways[effect.vlan] = Gateway(effect.network, effect.vlan, effect.vrf, effect.address)
+        return ""
+
+    def route(self, vrf: str, ip: str) -> Gateway | None:
+        """The interface of ``vrf`` whose subnet ``ip`` is in, None if there is none."""
+        return next((one for one in self.gateways.values() if one.vrf == vrf and one.reaches(ip)), None)
+
+    def state(self) -> dict[str, Any]:
+        """All gateways and their epochs, as plain values."""
+        if not self.gateways and not self._epochs:
+            return {}
+        gateways = [msgspec.to_builtins(self.gateways[vlan]) for vlan in sorted(self.gateways)]
+        return {"gateways": gateways, "epochs": {str(vlan): epoch for vlan, epoch in sorted(self._epochs.items())}}
+
+    def restore(self, held: Mapping[str, Any]) -> None:
+        """Hold what ``state`` gave, and nothing else."""
+        gateways = msgspec.convert(held.get("gateways", []), list[Gateway])
+        self.gateways = {gateway.vlan: gateway for gateway in gateways}
+        self._epochs = {int(vlan): epoch for vlan, epoch in held.get("epochs", {}).items()}
+
+    def size(self) -> int:
+        """Nothing: a gateway belongs to a network, and stays when the network's last instance has gone."""
+        return 0
+
+
+def make(name: str, options: Mapping[str, str]) -> Device:
+    """A router without gateways. It has no options: raises ValueError if it is given any."""
+    if options:
+        raise ValueError(f"device {name}: options: {', '.join(sorted(options))}: a router has none")
+    return RouterDevice(name)
+
+
+KIND = Kind("router", make)
