@@ -29,8 +29,8 @@ def cable_of(event: Event) -> Cable | None:
     match event:
         case LeafAdded(leaf=leaf, vtep=vtep, capacity=capacity):
             return CableLeaf(leaf, vtep, capacity)
-        case HostAdded(host=host, leaf_a=leaf_a, leaf_b=leaf_b, interface=interface):
-            return CableHost(host, leaf_a, leaf_b, interface)
+        case HostAdded(host=host, leaf_a=leaf_a, leaf_b=leaf_b, interface=interface, layout=layout):
+            return CableHost(host, leaf_a, leaf_b, interface, layout)
         case RouterAdded(router=router):
             return CableDevice(router, "router")
         case _:

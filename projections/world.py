@@ -32,6 +32,7 @@ class HostRow(Row):
     capacity: int
     physical_network: str
     kind: str = "server"
+    layout: str = "driftline"
 
 
 class SwitchRow(Row):
@@ -159,6 +160,7 @@ class World(Fold):
             capacity=e.capacity,
             physical_network=pair,
             kind=e.kind,
+            layout=e.layout,
         )
         touched = self._put("hosts", (e.host,), row)
         if touched:

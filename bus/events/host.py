@@ -25,6 +25,8 @@ class AzAdded(Event, tag="az.added.v1", frozen=True, kw_only=True):
 
 #: A server runs agents; bare metal has none; a node is an instance of a public cloud that runs pods.
 HostKind = Literal["server", "bare-metal", "node"]
+#: How the inside of a host is wired: Figure 5, or Figure 6, which has a Linux bridge beside each instance.
+HostLayout = Literal["driftline", "openstack"]
 
 
 class HostAdded(Event, tag="host.added.v1", frozen=True, kw_only=True):
@@ -40,6 +42,7 @@ class HostAdded(Event, tag="host.added.v1", frozen=True, kw_only=True):
     interface: Token
     capacity: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 500
     kind: HostKind = "server"
+    layout: HostLayout = "driftline"
 
 
 def physical_network(leaf_a: str, leaf_b: str) -> str:

@@ -60,4 +60,4 @@ class NetworkGatewayChanged(Event, tag="network.gateway_changed.v1", frozen=True
     from_address: str
     ports: Count
     instances: Count
-    hosts: dict[Token, Count] = {}
+    hosts: dict[Token, Count] = msgspec.field(default_factory=dict)

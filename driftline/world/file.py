@@ -25,7 +25,7 @@ from bus.events import (
     VpcCreated,
 )
 from bus.events.base import VlanOrNone, VniOrNone
-from bus.events.host import HostKind
+from bus.events.host import HostKind, HostLayout
 from bus.events.network import Cidr
 from driftline.world.errors import WorldError, explain
 
@@ -82,6 +82,7 @@ class LeafPair(Entry, frozen=True):
     first_interface: Positive = 1
     capacity: int = 500
     kind: HostKind = "server"
+    layout: HostLayout = "driftline"
 
 
 class Host(Entry, frozen=True):
@@ -93,6 +94,7 @@ class Host(Entry, frozen=True):
     interface: Token
     capacity: int = 500
     kind: HostKind = "server"
+    layout: HostLayout = "driftline"
 
 
 class Tenant(Entry, frozen=True):
@@ -201,6 +203,7 @@ def _events(file: WorldFile) -> Iterator[AnyEvent]:
             interface=host.interface,
             capacity=host.capacity,
             kind=host.kind,
+            layout=host.layout,
         )
     yield from _tenancy(file)
 
@@ -214,6 +217,7 @@ def _hosts_of(pair: LeafPair) -> Iterator[Host]:
             interface=f"Ethernet{pair.first_interface + index}",
             capacity=pair.capacity,
             kind=pair.kind,
+            layout=pair.layout,
         )
 
 

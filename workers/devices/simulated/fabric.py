@@ -30,12 +30,13 @@ class CableLeaf(msgspec.Struct, frozen=True, tag=True):
 
 
 class CableHost(msgspec.Struct, frozen=True, tag=True):
-    """A host whose bond goes to ``interface`` of both leaves."""
+    """A host whose bond goes to ``interface`` of both leaves. ``layout``: how its inside is wired."""
 
     host: str
     leaf_a: str
     leaf_b: str
     interface: str
+    layout: str = "driftline"
 
 
 Cable = CableLeaf | CableHost | CableDevice
@@ -123,16 +124,16 @@ class Fabric:
         self._cables[leaf] = cable
         return True
 
-    def add_host(self, host: str, leaf_a: str, leaf_b: str, interface: str) -> bool:
+    def add_host(self, host: str, leaf_a: str, leaf_b: str, interface: str, layout: str = "driftline") -> bool:
         """Put up a host on two leaves. Returns whether it is new.
 
         Raises ValueError if the name is cabled otherwise already, a leaf is unknown, or an interface is taken.
         """
-        cable = CableHost(host, leaf_a, leaf_b, interface)
+        cable = CableHost(host, leaf_a, leaf_b, interface, layout)
         if self._is_known(host, cable):
             return False
         self._check_uplinks(cable)
-        self._hosts[host] = HostDevice(host)
+        self._hosts[host] = HostDevice(host, layout)
         self._uplinks[host] = (Uplink(self._leaves[leaf_a], interface), Uplink(self._leaves[leaf_b], interface))
         self._taken[leaf_a, interface] = self._taken[leaf_b, interface] = host
         self._cables[host] = cable
@@ -154,8 +155,8 @@ class Fabric:
         match cable:
             case CableLeaf(leaf, vtep, capacity):
                 return self.add_leaf(leaf, vtep, capacity)
-            case CableHost(host, leaf_a, leaf_b, interface):
-                return self.add_host(host, leaf_a, leaf_b, interface)
+            case CableHost(host, leaf_a, leaf_b, interface, layout):
+                return self.add_host(host, leaf_a, leaf_b, interface, layout)
             case CableDevice():
                 return self.add_device(cable)
 

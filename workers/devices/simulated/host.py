@@ -67,11 +67,12 @@ class HostDevice:
     as it is on a real bridge, so that a test can break it. ``cookie`` is the newest one that any flow was given,
     ``resynced`` the newest epoch that the host was cleaned at, and ``kept`` what was its own then. A host without
     power (``powered``) forwards nothing, one that is ``cut_off`` does; neither can be spoken to, and both keep what
-    they hold.
+    they hold. ``layout`` is how its inside is wired (``layouts``).
     """
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, layout: str = "driftline") -> None:
         self.host = host
+        self.layout = layout
         self.vnics: dict[str, Vnic] = {}
         self.flows: dict[str, Flow] = {}
         self.trunk: set[int] = set()

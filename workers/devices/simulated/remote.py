@@ -13,6 +13,7 @@ from workers.devices.simulated.device import CableDevice
 from workers.devices.simulated.driver import SimulatedDevices
 from workers.devices.simulated.fabric import Cable, CableHost, CableLeaf, Fabric, Leftovers, SetHosts, State, dump_of
 from workers.devices.simulated.faults import FaultPlan
+from workers.devices.simulated.hops import Route, route
 from workers.devices.simulated.reachability import Path, trace
 from workers.devices.simulated.tamper import Act
 from workers.devices.simulated.wire import (
@@ -35,9 +36,11 @@ from workers.devices.simulated.wire import (
     Paths,
     Refused,
     Request,
+    Routed,
     SetFaults,
     Tamper,
     Trace,
+    TracePath,
     WhoIsAlive,
     decode_answer,
     decode_request,
@@ -88,9 +91,10 @@ def _answers(devices: SimulatedDevices, request: Request) -> Iterator[Answer]:
                 yield Done()
             case Trace(asks):
                 yield Paths(_traces(devices.fabric, asks))
+            case TracePath(src_port, dst_port, layout):
+                yield Routed(route(devices.fabric, src_port, dst_port, layout))
             case Dump():
-                for state in devices.fabric.states():
-                    yield from (Dumped(part) for part in state_parts(state))
+                yield from _dumped(devices.fabric)
             case CountLeftovers():
                 yield Counted(devices.fabric.leftovers())
             case SetFaults(plan):
@@ -104,6 +108,10 @@ def _answers(devices: SimulatedDevices, request: Request) -> Iterator[Answer]:
                 yield Done()
     except ValueError as error:
         yield Refused(str(error))
+
+
+def _dumped(fabric: Fabric) -> Iterator[Dumped]:
+    return (Dumped(part) for state in fabric.states() for part in state_parts(state))
 
 
 def _traces(fabric: Fabric, asks: Iterable[Ask]) -> list[Path]:
@@ -149,6 +157,10 @@ class RemoteDevices:
         """What the oracle says to each question, in their order."""
         answers = [await self._one(Trace(part), Paths) for part in parts(asks, PATHS_PER_MESSAGE)]
         return [path for answer in answers for path in answer.paths]
+
+    async def route(self, src_port: str, dst_port: str, layout: str = "") -> Route:
+        """See ``hops.route``."""
+        return (await self._one(TracePath(src_port, dst_port, layout), Routed)).route
 
     async def dump(self) -> dict[str, Any]:
         """See ``Fabric.dump``."""

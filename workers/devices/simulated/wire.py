@@ -13,6 +13,7 @@ from workers.devices.protocol import Outcome
 from workers.devices.simulated.device import CableDevice, DeviceState
 from workers.devices.simulated.fabric import CableHost, CableLeaf, Leftovers, SetHosts, State
 from workers.devices.simulated.faults import FaultPlan
+from workers.devices.simulated.hops import Route
 from workers.devices.simulated.host import HostState
 from workers.devices.simulated.leaf import LeafState
 from workers.devices.simulated.reachability import Path
@@ -78,6 +79,14 @@ class Trace(msgspec.Struct, frozen=True, tag=True):
     asks: Sequence[Ask]
 
 
+class TracePath(msgspec.Struct, frozen=True, tag=True):
+    """List every hop from one port to another: the arguments of ``hops.route``. Answered by ``Routed``."""
+
+    src_port: str
+    dst_port: str
+    layout: str = ""
+
+
 class Dump(msgspec.Struct, frozen=True, tag=True):
     """What do the devices hold? Answered by any number of ``Dumped``."""
 
@@ -105,7 +114,7 @@ class WhoIsAlive(msgspec.Struct, frozen=True, tag=True):
 
 
 #: ``SetHosts`` is answered by ``Done``.
-Request = Apply | Cabling | Trace | Dump | CountLeftovers | SetFaults | SetHosts | Tamper | WhoIsAlive
+Request = Apply | Cabling | Trace | TracePath | Dump | CountLeftovers | SetFaults | SetHosts | Tamper | WhoIsAlive
 
 
 class Outcomes(msgspec.Struct, frozen=True, tag=True):
@@ -133,6 +142,12 @@ class Paths(msgspec.Struct, frozen=True, tag=True):
     paths: Sequence[Path]
 
 
+class Routed(msgspec.Struct, frozen=True, tag=True):
+    """The hops of one way."""
+
+    route: Route
+
+
 class Dumped(msgspec.Struct, frozen=True, tag=True):
     """A part of what one device holds, without epochs and fences."""
 
@@ -155,7 +170,7 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
     error: str
 
 
-Answer = Outcomes | Found | Alive | Paths | Dumped | Counted | Done | Refused
+Answer = Outcomes | Found | Alive | Paths | Routed | Dumped | Counted | Done | Refused
 
 encode = msgspec.json.Encoder().encode
 #: bytes → Request. Raises msgspec.DecodeError.

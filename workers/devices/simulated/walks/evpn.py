@@ -26,6 +26,7 @@ from workers.devices.simulated.attachment import (
 )
 from workers.devices.simulated.fabric import Fabric, Place, Uplink
 from workers.devices.simulated.leaf import Entry
+from workers.devices.simulated.walks.provider import Wanted, core_gateway, from_core
 from workers.devices.simulated.walks.walk import LAST, Packet, Walk
 
 
@@ -85,6 +86,9 @@ class _Walker:
             egress = self._mac_route(uplink, entry)
         else:
             hops.append(_gateway(uplink, entry, source))
+            core = self._by_core(uplink, entry)
+            if core is not None:
+                return core
             egress = self._host_route(uplink, entry)
         self._expect(egress.place)
         check_alone(fabric, egress.place, Segment(egress.place.host, egress.vlan, (egress.entry.vni,)))
@@ -99,6 +103,18 @@ class _Walker:
             self._explain(vni=entry.vni)
             raise StoppedError(f"leaf {ingress.leaf.leaf}: no MAC route to {self._dst_ip} in VNI {entry.vni}")
         return _nearest(owners, ingress)
+
+    def _by_core(self, ingress: Uplink, entry: Entry) -> Place | None:
+        """Over the core router, if the address is in a provider network that it routes in the VRF; else None."""
+        if any(e.entry.vrf == entry.vrf for place in self._places for e in egresses(self._fabric, place)):
+            return None  # a host route is longer than the prefix that the router advertises
+        found = core_gateway(self._fabric, entry.vrf, self._dst_ip)
+        if found is None:
+            return None
+        router, gateway = found
+        self.ways[-1].append(f"{router} vrf {entry.vrf}")
+        wanted = Wanted(self._fabric, self._dst_ip, self._dst_port)
+        return from_core(wanted, router, gateway, ingress, self.ways[-1])
 
     def _host_route(self, ingress: Uplink, entry: Entry) -> Egress:
         """Where the host route in the VRF of the ingress interface's VNI leads."""
