@@ -13,6 +13,7 @@ from bus.events import (
     HostReturned,
     HostUp,
     NetworkCreated,
+    NetworkGatewayChanged,
     PortAllocated,
     PortClaim,
     PortClaimCleared,
@@ -30,7 +31,7 @@ from driftline.invariants.table import Violation
 FORGED = ("forged-", "copy-")
 VLAN_MAX = 4094
 _LIFE = HostDown | HostFenced | HostReturned | HostResynced | HostUp
-_SAME_IN_ALL_CLAIMS = ("name", "instance", "network", "subnet", "vpc", "vrf", "ip", "prefix_length", "gateway", "mac")
+_SAME_IN_ALL_CLAIMS = ("name", "instance", "network", "subnet", "vpc", "vrf", "ip", "prefix_length", "mac")
 
 
 class Ledger:
@@ -45,6 +46,8 @@ class Ledger:
         self.networks: dict[str, tuple[NetworkCreated, int]] = {}
         self.subnets: dict[str, SubnetCreated] = {}
         self.subnet_of: dict[str, str] = {}
+        #: All addresses that are, or once were, the gateway of each subnet: nobody is ever given one.
+        self.gateways: dict[str, set[str]] = {}
         self.held: Counter[str] = Counter()
         #: Claims bound through an entry (invariant 10).
         self.counts: Counter[EntryKey] = Counter()
@@ -78,6 +81,8 @@ class Ledger:
                 self.networks.setdefault(e.network, (e, r.position))
             case SubnetCreated() as e:
                 self._subnet(e)
+            case NetworkGatewayChanged(subnet=subnet, address=address) if subnet in self.gateways:
+                self.gateways[subnet].add(address)
             case HostDown() | HostFenced() | HostReturned() | HostResynced() | HostUp() as e:
                 return self._life(e, r.position)
             case PortEvent() as e:
@@ -102,7 +107,12 @@ class Ledger:
         subnet = self.subnet_of.get(network, "")
         if not subnet:
             return 0
-        return ipaddress.IPv4Network(self.subnets[subnet].cidr).num_addresses - 3 - self.held[subnet]
+        return (
+            ipaddress.IPv4Network(self.subnets[subnet].cidr).num_addresses
+            - 2
+            - len(self.gateways[subnet])
+            - self.held[subnet]
+        )
 
     def has_vlan(self, pair: str, vni: int) -> bool:
         """Whether a leaf pair carries the VNI, or has a VLAN left for it."""
@@ -129,6 +139,7 @@ class Ledger:
             if ipaddress.IPv4Network(other.cidr).overlaps(ipaddress.IPv4Network(e.cidr)):
                 return  # taken by nobody: an address from it is a violation
         self.subnets[e.subnet], self.subnet_of[e.network] = e, e.subnet
+        self.gateways[e.subnet] = {e.gateway}
 
     def _subnets_beside(self, network: str) -> list[SubnetCreated]:
         vrf = self.vrf_of(network)
@@ -207,7 +218,7 @@ class Ledger:
             raise Violation(14, f"{e.subnet} overlaps another subnet, or is none", e.port, r.position)
         self.exercised[14] += len(self._subnets_beside(e.network)) > 1
         net, ip = ipaddress.IPv4Network(subnet.cidr), ipaddress.IPv4Address(e.ip)
-        if ip not in net or ip in (net.network_address, net.broadcast_address) or e.ip == subnet.gateway:
+        if ip not in net or ip in (net.network_address, net.broadcast_address) or e.ip in self.gateways[e.subnet]:
             raise Violation(1, f"{e.ip} of {subnet.cidr} is never given out", e.port, r.position)
 
     def _claim(self, r: Recorded, e: PortClaim) -> Claim:

@@ -10,6 +10,7 @@ from bus.events import (
     LeafAdded,
     NetworkCreated,
     RegionAdded,
+    RouterAdded,
     SpineAdded,
     SubnetCreated,
     TenantAdded,
@@ -18,6 +19,8 @@ from bus.events import (
 from driftline.world.errors import WorldError
 
 REGION = "region1"
+#: It holds the gateways of provider networks, once there are any.
+ROUTER = "core1"
 SPINES_PER_AZ = 2
 #: Hosts below one pair of leaves; above LARGE_AZ hosts the leaves are the big ones.
 HOSTS_PER_PAIR, HOSTS_PER_LARGE_PAIR, LARGE_AZ = 20, 40, 100
@@ -74,6 +77,7 @@ def _fabric(azs: int, hosts: int, capacity: int) -> Iterator[AnyEvent]:
     if leaves > VTEPS.num_addresses - 2:
         raise WorldError(f"hosts: {hosts} in {azs} AZs need {leaves} leaves, more than {VTEPS} has tunnel addresses")
     yield RegionAdded(region=REGION)
+    yield RouterAdded(router=ROUTER)
     for number in range(1, azs + 1):
         az = f"az{number}"
         yield AzAdded(az=az, region=REGION)

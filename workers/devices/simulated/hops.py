@@ -65,8 +65,7 @@ def _through_host(fabric: Fabric, name: str, texts: list[str], beside: tuple[str
     host = fabric.host(name)
     wiring = Wiring(fabric, host, LAYOUTS[layout or host.layout])
     before, after = beside
-    start = wiring.nic(before) if before else _part(texts[0])
-    end = wiring.nic(after) if after else _part(texts[-1])
+    start, end = wiring.nic(before) or _part(texts[0]), wiring.nic(after) or _part(texts[-1])
     return [Hop(name, part.name, part.kind) for part in wiring.walk(start, end)]
 
 

@@ -57,9 +57,9 @@ class Wiring:
             nic = self._nics[uplink.leaf.leaf] = Part(f"eth{number}", "NIC")
             self._connect([layout.below[-1], nic])
 
-    def nic(self, leaf: str) -> Part:
-        """The NIC whose cable goes to ``leaf``. Raises KeyError."""
-        return self._nics[leaf]
+    def nic(self, leaf: str) -> Part | None:
+        """The NIC whose cable goes to ``leaf``, None if there is none."""
+        return self._nics.get(leaf)
 
     def walk(self, start: Part, end: Part) -> list[Part]:
         """The parts from ``start`` to ``end``, both included, by the shortest way. Raises KeyError if there is none."""
