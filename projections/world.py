@@ -229,7 +229,9 @@ class World(Fold):
     @on(NetworkGatewayChanged)
     def _gateway(self, r: Recorded, e: NetworkGatewayChanged) -> tuple[Touched, ...]:
         row: SubnetRow | None = self.tables["subnets"].get((e.subnet,))
-        if row is None or row.network != e.network or not is_host_address(e.address, row.cidr):
+        if row is None or (row.network, row.gateway) != (e.network, e.from_address):
+            return NOTHING  # a copy of a change that was made already
+        if e.address == row.gateway or not is_host_address(e.address, row.cidr):
             return NOTHING
         row.gateway = e.address
         return (("subnets", (e.subnet,)),)

@@ -33,7 +33,7 @@ _TIMEOUT = click.option(
 )
 _CONFIGURED = Awaited(f"{PREFIX}.router.>", (RouterGatewayConfigured, RouterGatewayFailed))
 _TRUNKED = Awaited(f"{PREFIX}.leaf.*.*.*.trunk_added", (LeafTrunkAdded,))
-#: How many instances of a blast radius a table names; the rest is counted.
+#: How many ports of a blast radius are named; the rest is counted.
 SHOWN_MAX = 20
 
 
@@ -56,7 +56,7 @@ class Created(msgspec.Struct, kw_only=True):
 class Moved(msgspec.Struct, kw_only=True):
     """The document of ``network set-gateway``: the change, and the blast radius.
 
-    ``unrouted``: the instances that were told another gateway than the new one, ``hosts``: how many ports on each.
+    ``unrouted``: the names of the ports that were told another gateway than the new one and are so still.
     """
 
     network: str
@@ -217,7 +217,7 @@ async def _set_gateway(
         ports=changed.ports,
         instances=changed.instances,
         hosts=changed.hosts,
-        unrouted=sorted({port.instance for port in ports if port.gateway != changed.address}),
+        unrouted=sorted(port.name for port in ports if port.gateway != changed.address),
     )
     if as_json:
         print_json(moved)
@@ -230,8 +230,8 @@ def _show(moved: Moved) -> None:
     if not moved.ports:
         people().print("no instance was told another: nothing loses its routes")
         return
-    title = f"blast radius: {moved.instances} instances, {moved.ports} ports on {len(moved.hosts)} hosts"
-    print_table(title, ("host", "ports"), list(moved.hosts.items()))
+    people().print(f"blast radius: {moved.instances} instances, {moved.ports} ports, on {len(moved.hosts)} hosts")
+    print_table("ports on each host", ("host", "ports"), list(moved.hosts.items()))
     names, more = moved.unrouted[:SHOWN_MAX], len(moved.unrouted) - SHOWN_MAX
     rest = f" and {more} more" if more > 0 else ""
     people().print(printable(f"not routed until they drift or are spawned again: {', '.join(names)}{rest}"))

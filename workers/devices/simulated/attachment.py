@@ -44,6 +44,16 @@ def egresses(fabric: Fabric, place: Place) -> Iterator[Egress]:
             yield Egress(place, uplink, vlan, entry)
 
 
+def is_heard(fabric: Fabric, place: Place) -> bool:
+    """Whether a leaf takes in what the vNIC at ``place`` sends: mapped to a VNI, or on its trunk as it is."""
+    vlan = _vlan(place)
+    return vlan in place.host.trunk and any(
+        uplink.interface not in uplink.leaf.trunk.shut
+        and (vlan in uplink.leaf.trunk.vlans or uplink.leaf.entry(uplink.interface, vlan) is not None)
+        for uplink in fabric.uplinks(place.host.host)
+    )
+
+
 def tag(place: Place) -> int:
     """The VLAN that br-int gives to the vNIC's frames. Raises StoppedError if it drops them."""
     host, port = place

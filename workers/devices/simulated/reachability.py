@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 
 import msgspec
 
-from workers.devices.simulated.attachment import StoppedError, egresses, powered_first
+from workers.devices.simulated.attachment import StoppedError, is_heard, powered_first
 from workers.devices.simulated.fabric import Fabric, Place
 from workers.devices.simulated.walks import ADMITS, WALKS, Packet
 
@@ -68,7 +68,7 @@ def ping(fabric: Fabric, port: str, other: str) -> Path:
 def _source(fabric: Fabric, port: str) -> Place:
     """Where ``port`` sends from: if it has several vNICs, one that a leaf hears."""
     first = vnic_of(fabric, port)
-    heard = (place for place in fabric.places_of_port(port) if any(egresses(fabric, place)))
+    heard = (place for place in fabric.places_of_port(port) if is_heard(fabric, place))
     return next(heard, first)
 
 
