@@ -120,7 +120,7 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
         *("network.created", "subnet.created", "network.refused", "network.gateway_changed"),
     ),
     "liveness": (*("host.suspected", "host.down", "host.returned", "host.up", "host.draining", "host.refused"),),
-    "core-router": ("router.gateway_configured", "router.gateway_failed"),
+    "core-router": ("router.gateway_configured",),
 }
 ROLES: tuple[str, ...] = tuple(_PUBLISHERS)
 HOST_ROLES = ("compute", "ovs-agent")

@@ -9,8 +9,6 @@ from bus.events import (
     NetworkGatewayChanged,
     RouterAdded,
     RouterGatewayConfigured,
-    RouterGatewayEvent,
-    RouterGatewayFailed,
     SubnetCreated,
     VpcCreated,
 )
@@ -19,7 +17,7 @@ from projections.world import SubnetRow, World
 
 
 class GatewayRow(Row):
-    """The gateway of a provider network, with its prefix length. ``state``: configuring → present, or error."""
+    """The gateway of a provider network, with its prefix length. ``state``: configuring → present."""
 
     network: str
     router: str
@@ -28,7 +26,6 @@ class GatewayRow(Row):
     address: str
     epoch: int
     state: str = "configuring"
-    reason: str = ""
 
 
 class Gateways(Fold):
@@ -70,11 +67,11 @@ class Gateways(Fold):
 
     @on(RouterGatewayConfigured)
     def _configured(self, r: Recorded, e: RouterGatewayConfigured) -> tuple[Touched, ...]:
-        return self._answered(e, "present", "")
-
-    @on(RouterGatewayFailed)
-    def _failed(self, r: Recorded, e: RouterGatewayFailed) -> tuple[Touched, ...]:
-        return self._answered(e, "error", e.reason)
+        row = self._rows.get((e.network,))
+        if row is None or row.epoch != e.epoch or row.state == "present":
+            return NOTHING
+        row.state = "present"
+        return (("gateways", (e.network,)),)
 
     def _wish(self, r: Recorded, subnet: SubnetRow) -> tuple[Touched, ...]:
         network = self._world.networks[subnet.network]
@@ -89,10 +86,3 @@ class Gateways(Fold):
             epoch=r.position,
         )
         return (("gateways", (network.network,)),)
-
-    def _answered(self, e: RouterGatewayEvent, state: str, reason: str) -> tuple[Touched, ...]:
-        row = self._rows.get((e.network,))
-        if row is None or row.epoch != e.epoch or row.state == "present":
-            return NOTHING
-        row.state, row.reason = state, reason
-        return (("gateways", (e.network,)),)

@@ -12,7 +12,6 @@ from bus.events import (
     NetworkGatewayChanged,
     RouterAdded,
     RouterGatewayConfigured,
-    RouterGatewayFailed,
     SubnetCreated,
 )
 from projections.gateways import GatewayRow, Gateways
@@ -29,7 +28,7 @@ class RouterState(State):
 
 
 def decide(state: RouterState, r: Recorded) -> Iterable[Decision]:
-    """Configure the gateways that the router has not acknowledged, and try those again that failed."""
+    """Configure the gateways that the router has not acknowledged."""
     match r.event:
         case SubnetCreated(network=network) | NetworkGatewayChanged(network=network):
             row = state.gateways.get(network)
@@ -46,20 +45,9 @@ def _wish(row: GatewayRow) -> RouterGateway:
 
 
 def settle(effect: AnyEffect, result: Result) -> Iterable[Event]:
-    """What the router acknowledged or refused."""
+    """What the router acknowledged. There is no failure: it is tried until it succeeds."""
     if not isinstance(effect, RouterGateway):
         raise TypeError(f"the core router did not ask for {effect}")
-    if result.error:
-        return (
-            RouterGatewayFailed(
-                router=effect.device,
-                network=effect.network,
-                vlan=effect.vlan,
-                address=effect.address,
-                epoch=effect.epoch,
-                reason=result.error,
-            ),
-        )
     return (
         RouterGatewayConfigured(
             router=effect.device,

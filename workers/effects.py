@@ -270,6 +270,10 @@ class RouterGateway(Effect, frozen=True, kw_only=True):
     def version(self) -> int:
         return self.epoch
 
+    @property
+    def withdraws(self) -> bool:
+        return True  # as TrunkVlan: a whole network waits for it
+
 
 AnyEffect = (
     PlugVnic

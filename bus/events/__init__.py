@@ -102,8 +102,6 @@ from bus.events.port import (
 from bus.events.router import (
     RouterAdded,
     RouterGatewayConfigured,
-    RouterGatewayEvent,
-    RouterGatewayFailed,
 )
 
 AnyEvent = (
@@ -174,7 +172,6 @@ AnyEvent = (
     | PortDeleted
     | RouterAdded
     | RouterGatewayConfigured
-    | RouterGatewayFailed
     | NetworkCreateRequested
     | NetworkRefused
     | NetworkGatewayChangeRequested
@@ -270,8 +267,6 @@ __all__ = [
     "RegionAdded",
     "RouterAdded",
     "RouterGatewayConfigured",
-    "RouterGatewayEvent",
-    "RouterGatewayFailed",
     "SpawnRequested",
     "SpineAdded",
     "Status",

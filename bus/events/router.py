@@ -10,10 +10,11 @@ class RouterAdded(Event, tag="router.added.v1", frozen=True, kw_only=True):
     router: Token
 
 
-class RouterGatewayEvent(Event, frozen=True, kw_only=True):
-    """The gateway of one network: ``address`` with its prefix length, on the interface of ``vlan``.
+class RouterGatewayConfigured(Event, tag="router.gateway_configured.v1", frozen=True, kw_only=True):
+    """The router acknowledged: it answers for this gateway of the network, and no longer for the one before.
 
-    ``epoch`` is the log position of what this answers: the subnet or the change of its gateway.
+    ``address`` has its prefix length and is on the interface of ``vlan``; ``epoch`` is the log position of what this
+    answers, the subnet or the change of its gateway. There is no failure: it is tried until it succeeds.
     """
 
     router: Token
@@ -21,13 +22,3 @@ class RouterGatewayEvent(Event, frozen=True, kw_only=True):
     vlan: Vlan
     address: str
     epoch: Epoch
-
-
-class RouterGatewayConfigured(RouterGatewayEvent, tag="router.gateway_configured.v1", frozen=True, kw_only=True):
-    """The router acknowledged: it answers for the address, and no longer for the one before."""
-
-
-class RouterGatewayFailed(RouterGatewayEvent, tag="router.gateway_failed.v1", frozen=True, kw_only=True):
-    """The router could not be brought to it, and is as it was."""
-
-    reason: str

@@ -14,7 +14,6 @@ from bus.events import (
     NetworkGatewayChangeRequested,
     NetworkRefused,
     RouterGatewayConfigured,
-    RouterGatewayFailed,
     SubnetCreated,
 )
 from bus.subjects import PREFIX, history_filter
@@ -31,7 +30,7 @@ from driftline.world_setup import world_of_log
 _TIMEOUT = click.option(
     "--timeout", "timeout_s", type=POSITIVE, default=30.0, show_default=True, help="Seconds to wait."
 )
-_CONFIGURED = Awaited(f"{PREFIX}.router.>", (RouterGatewayConfigured, RouterGatewayFailed))
+_CONFIGURED = Awaited(f"{PREFIX}.router.>", (RouterGatewayConfigured,))
 _TRUNKED = Awaited(f"{PREFIX}.leaf.*.*.*.trunk_added", (LeafTrunkAdded,))
 #: How many ports of a blast radius are named; the rest is counted.
 SHOWN_MAX = 20
@@ -182,13 +181,10 @@ async def _created(stack: Stack, request: NetworkCreateRequested, published: Pub
 
 
 async def _router(stack: Stack, published: Published) -> str:
-    """The core router, once it has acknowledged the gateway. Raises NotDone if it could not."""
+    """The core router, once it has acknowledged the gateway."""
     (answer,) = await answers(stack.log, published.position, published.request, _CONFIGURED)
-    event = answer.event
-    if isinstance(event, RouterGatewayFailed):
-        raise NotDone(f"{event.network}: gateway {event.address} is not configured: {event.reason}")
-    assert isinstance(event, RouterGatewayConfigured)
-    return event.router
+    assert isinstance(answer.event, RouterGatewayConfigured)
+    return answer.event.router
 
 
 async def _set_gateway(
@@ -204,7 +200,9 @@ async def _set_gateway(
                     raise _refused(answer.event)
                 router = await _router(stack, published)
         except TimeoutError as error:
-            raise NotDone(f"{request.network}: the gateway is not changed within {timeout_s:g} s") from error
+            raise NotDone(
+                f"{request.network}: no core router has acknowledged the gateway within {timeout_s:g} s"
+            ) from error
         changed = answer.event
         assert isinstance(changed, NetworkGatewayChanged)
         await wait_projected(stack, plane, answer.position)

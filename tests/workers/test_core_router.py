@@ -17,7 +17,6 @@ from bus.events import (
     NetworkGatewayChanged,
     RouterAdded,
     RouterGatewayConfigured,
-    RouterGatewayFailed,
     SubnetCreated,
 )
 from tests.workers.playbook import AZ, Playbook, given, host_down
@@ -74,10 +73,6 @@ def test_a_router_that_comes_late_is_told_all() -> None:
 
 def test_what_the_router_answers_is_an_event() -> None:
     assert core_router.settle(gateway(5), Result()) == (configured(5),)
-    failed = RouterGatewayFailed(
-        router="core1", network="legacy", vlan=100, address="10.7.0.1/24", epoch=5, reason="no power"
-    )
-    assert core_router.settle(gateway(5), Result("no power")) == (failed,)
     plug = PlugVnic(device="h1", port="p", az=AZ, generation=1, mac="", ip="", prefix_length=24, gateway="")
     with pytest.raises(TypeError, match="did not ask for"):
         core_router.settle(plug, Result())
