@@ -35,10 +35,11 @@ def requested(state: IpamState, r: Recorded, request: PortClaimRequested) -> Ite
 
 
 def tell_the_old(state: IpamState, name: str) -> Iterable[Decision]:
-    """Hosts and leaves of claims that are over are to withdraw them."""
+    """Hosts and leaves of claims that are over are to withdraw them; of some nothing is left already."""
     for stale in state.ports.stale_of(name):
         if not stale.unbound:
             yield Emit(PortUnbound(**claim(stale), vlan=stale.vlan, vni=stale.vni))
+    yield from clear(state, name)
 
 
 def clear(state: IpamState, name: str) -> Iterable[Decision]:
