@@ -110,6 +110,15 @@ class Devices:
                 vlans = fabric.leaf(leaf).interfaces.get(host.interface)
                 if vlans and leaf not in self.excused:
                     raise Violation(22, f"{name} is fenced, and {leaf} carries VLAN {min(vlans)} for it")
+                self._shut(host, fabric.leaf(leaf))
+
+    def _shut(self, host: Host, leaf: LeafDevice) -> None:
+        """Where there was a provider network when it died, its interface is shut, until it has been cleaned."""
+        trunked = (position for network, position in self.ledger.networks.values() if network.vlan)
+        if host.state != "down" or min(trunked, default=host.epoch) >= host.epoch or leaf.leaf in self.excused:
+            return
+        if host.interface not in leaf.trunk.shut:
+            raise Violation(22, f"{host.name} is fenced, and {leaf.leaf} does not shut {host.interface}")
 
     def _usable(self, fabric: Fabric, port: str, claim: Claim) -> None:
         """A port that counts as usable is wired: on its host, and on both leaves."""

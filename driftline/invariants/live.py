@@ -77,13 +77,15 @@ def fabric_of(auditor: Auditor, dump: dict[str, Any]) -> Fabric:
     for name, held in dump["hosts"].items():
         vnics, flows = msgspec.convert((held["vnics"], held["flows"]), tuple[dict[str, Vnic], dict[str, Flow]])
         fabric.restore(HostState(name, vnics, flows, held["trunk"]))
-    for name, interfaces in dump["leaves"].items():
+    trunks = dump.get("trunks", {})
+    for name in {*dump["leaves"], *trunks} & {*fabric.leaves}:
         entries = [
             (interface, int(vlan), msgspec.convert(entry, Entry))
-            for interface, vlans in interfaces.items()
+            for interface, vlans in dump["leaves"].get(name, {}).items()
             for vlan, entry in vlans.items()
         ]
-        fabric.restore(LeafState(name, entries, []))
+        trunk = trunks.get(name, {"vlans": [], "shut": []})
+        fabric.restore(LeafState(name, entries, [], trunk["vlans"], trunk["shut"]))
     return fabric
 
 

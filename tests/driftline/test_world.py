@@ -17,6 +17,7 @@ from bus.events import (
     LeafAdded,
     NetworkCreated,
     RegionAdded,
+    RouterAdded,
     SpineAdded,
     SubnetCreated,
     TenantAdded,
@@ -323,3 +324,33 @@ def test_a_spine_cannot_become_a_leaf() -> None:
 def test_the_fold_can_be_described_again() -> None:
     events = generate(azs=2, hosts=3)
     assert sorted(map(repr, described(world_of(events)))) == sorted(map(repr, events))
+
+
+# --- provider networks ---
+
+
+def test_a_world_with_a_core_router_and_a_provider_network_is_read_back() -> None:
+    legacy = NetworkCreated(network="n2", vpc="prod", model="vlan", vlan=100)
+    events = [*small(), RouterAdded(router="core1"), legacy]
+    assert set(described(world_of(events))) >= {RouterAdded(router="core1"), legacy}
+    assert check(events, world_of(events)) == [TenantAdded(tenant="globex")]  # it has no VPC: said again
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ([RouterAdded(router="c1"), RouterAdded(router="c2")], "router c2: router: c2 is a second core router"),
+        ([RouterAdded(router="l1")], "router l1: switch: l1 is described twice"),
+        (
+            [NetworkCreated(network="n2", vpc="prod", model="vlan", vlan=100)],
+            "network n2: model: vlan is wrong: there is no core router to hold its gateway",
+        ),
+        (
+            [RouterAdded(router="core1"), NetworkCreated(network="n2", vpc="prod", model="vlan")],
+            "network n2: vlan: 0 is wrong: a network of this model needs a VLAN",
+        ),
+    ],
+)  # fmt: skip
+def test_mistakes_about_provider_networks_are_named(more: list[AnyEvent], message: str) -> None:
+    with pytest.raises(WorldError, match=message):
+        check([*small(), *more])
