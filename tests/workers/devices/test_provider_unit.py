@@ -2,6 +2,8 @@
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from workers.devices.simulated.device import CableDevice, DeviceState
 from workers.devices.simulated.fabric import Fabric, SetHosts
@@ -262,3 +264,53 @@ def test_a_journal_remembers_trunks_interfaces_and_gateways(tmp_path) -> None:  
         assert list(journal.fabric.states()) == list(fabric.states())
         assert any(isinstance(state, DeviceState) for state in journal.fabric.states())
         assert journal.fabric.dump()["trunks"]["leaf3"] == {"vlans": [30, 100, 200], "shut": ["e1"]}
+
+
+def test_the_same_addresses_in_another_vrf_are_somebody_elses() -> None:
+    fabric = inhabited()
+    done(fabric, *(trunk(f"leaf{number}", 40) for number in range(1, 5)), gateway(40, "10.100.0.1/24", vrf="lab"))
+    wire(fabric, "x1", "h2", "10.100.0.11", 40)
+    wire(fabric, "x3", "h3", "10.100.0.13", 40)
+    assert [trace(fabric, port, dst_ip="10.100.0.11").hops[-1] for port in ("a3", "b2", "x3", "c1")] == [
+        "a1@h1 vnic", "a1@h1 vnic", "x1@h2 vnic", "x1@h2 vnic",
+    ]  # fmt: skip
+    assert trace(fabric, "b2", "x1").reason == "IP 10.100.0.11 leads to port a1 at host h1, not to port x1"
+
+
+# --- any wiring at all ---
+
+LEAVES = {"h1": ("leaf1", "leaf2"), "h2": ("leaf1", "leaf2"), "h3": ("leaf3", "leaf4")}
+INTERFACES = [("leaf1", "e1"), ("leaf2", "e1"), ("leaf1", "e2"), ("leaf2", "e2"), ("leaf3", "e1"), ("leaf4", "e1")]
+relaxed = settings(deadline=None, max_examples=150)  # a busy machine is no failure
+
+
+@relaxed
+@given(
+    st.sets(st.sampled_from(INTERFACES)),
+    st.sets(st.sampled_from([f"leaf{number}" for number in range(1, 5)])),
+    st.sampled_from([("d1", "d2"), ("d1", "d3"), ("d3", "d2"), ("d1", "a3"), ("d3", "a1")]),
+)
+def test_a_packet_arrives_if_every_way_out_is_open_and_one_way_in(
+    closed: set[tuple[str, str]], bare: set[str], pair: tuple[str, str]
+) -> None:
+    """Against a plain model: the bond may hash to either leaf; the network has whoever still hears the other end."""
+    fabric = inhabited()
+    done(fabric, *(trunk(leaf, 300) for leaf in sorted({*LEAVES["h1"], *LEAVES["h3"]} - bare)))
+    done(fabric, gateway(300, "10.44.0.1/24"))
+    for port, host, ip in (("d1", "h1", "10.44.0.11"), ("d2", "h2", "10.44.0.12"), ("d3", "h3", "10.44.0.13")):
+        wire(fabric, port, host, ip, 300)
+    done(fabric, *(shut(leaf, interface) for leaf, interface in sorted(closed)))
+
+    def ways(port: str) -> list[bool]:
+        host = fabric.places_of_port(port)[0].host.host
+        interface = "e2" if host == "h2" else "e1"
+        carries = {leaf: port.startswith("a") or leaf not in bare for leaf in LEAVES[host]}
+        return [carries[leaf] and (leaf, interface) not in closed for leaf in LEAVES[host]]
+
+    source, target = pair
+    path = trace(fabric, source, target)
+    assert path.reachable == (all(ways(source)) and any(ways(target))), path.reason
+    listed = route(fabric, source, target).hops
+    if path.reachable:
+        assert (listed[0].part, listed[-1].part) == pair
+        assert len({(hop.device, hop.part, hop.kind) for hop in listed}) == len(listed)
