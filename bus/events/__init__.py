@@ -87,6 +87,32 @@ from bus.events.port import (
     PortUnplugged,
     Status,
 )
+from bus.events.vpc import (
+    BorderEntryAdded,
+    BorderEntryEvent,
+    BorderEntryFailed,
+    BorderEntryRemoved,
+    DirectConnectCreated,
+    DirectConnectFailed,
+    DirectConnectFailRequested,
+    DirectConnectRefused,
+    DirectConnectRequested,
+    DirectConnectRestored,
+    DirectConnectRestoreRequested,
+    DirectConnectSettled,
+    VpcConnected,
+    VpcConnectionFailed,
+    VpcConnectionReady,
+    VpcConnectRefused,
+    VpcConnectRequested,
+    VpcCreateRequested,
+    VpcDisconnected,
+    VpcDisconnecting,
+    VpcDisconnectRefused,
+    VpcDisconnectRequested,
+    VpcPair,
+    VpcRefused,
+)
 
 AnyEvent = (
     RegionAdded
@@ -154,6 +180,28 @@ AnyEvent = (
     | PortUnbound
     | PortOverlayRemoved
     | PortDeleted
+    | VpcCreateRequested
+    | VpcRefused
+    | VpcConnectRequested
+    | VpcConnected
+    | VpcConnectRefused
+    | VpcConnectionReady
+    | VpcConnectionFailed
+    | VpcDisconnectRequested
+    | VpcDisconnecting
+    | VpcDisconnected
+    | VpcDisconnectRefused
+    | DirectConnectRequested
+    | DirectConnectCreated
+    | DirectConnectRefused
+    | DirectConnectFailRequested
+    | DirectConnectFailed
+    | DirectConnectRestoreRequested
+    | DirectConnectRestored
+    | DirectConnectSettled
+    | BorderEntryAdded
+    | BorderEntryRemoved
+    | BorderEntryFailed
 )
 
 #: Every event type, in the order of the union above.
@@ -166,6 +214,18 @@ __all__ = [
     "OVS_AGENT",
     "AnyEvent",
     "AzAdded",
+    "BorderEntryAdded",
+    "BorderEntryEvent",
+    "BorderEntryFailed",
+    "BorderEntryRemoved",
+    "DirectConnectCreated",
+    "DirectConnectFailRequested",
+    "DirectConnectFailed",
+    "DirectConnectRefused",
+    "DirectConnectRequested",
+    "DirectConnectRestoreRequested",
+    "DirectConnectRestored",
+    "DirectConnectSettled",
     "Event",
     "HostAdded",
     "HostAgentStarted",
@@ -238,7 +298,19 @@ __all__ = [
     "SubnetCreated",
     "TenantAdded",
     "Token",
+    "VpcConnectRefused",
+    "VpcConnectRequested",
+    "VpcConnected",
+    "VpcConnectionFailed",
+    "VpcConnectionReady",
+    "VpcCreateRequested",
     "VpcCreated",
+    "VpcDisconnectRefused",
+    "VpcDisconnectRequested",
+    "VpcDisconnected",
+    "VpcDisconnecting",
+    "VpcPair",
+    "VpcRefused",
     "physical_network",
     "port_name",
     "tag_of",
