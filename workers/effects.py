@@ -206,6 +206,32 @@ class AuditLeaf(DeviceEffect, frozen=True, kw_only=True):
         return False
 
 
+class BorderEntry(Effect, frozen=True, kw_only=True):
+    """The border leaks routes between two VRFs, or uses a line from a spoke to a hub; or not (``present``).
+
+    A border ignores an ``epoch`` older than the last one it took for this entry.
+    """
+
+    az: str
+    kind: str
+    one: str
+    other: str
+    epoch: int
+    present: bool
+
+    @property
+    def slot(self) -> Slot:
+        return (self.device, self.kind, self.one, self.other)
+
+    @property
+    def version(self) -> int:
+        return self.epoch
+
+    @property
+    def withdraws(self) -> bool:
+        return not self.present
+
+
 class TrunkVlan(Effect, frozen=True, kw_only=True):
     """The leaf bridges a provider VLAN between its interfaces, the other leaves and the router. Asked for by CNC."""
 
@@ -285,6 +311,7 @@ AnyEffect = (
     | ResyncFlows
     | AuditHost
     | AuditLeaf
+    | BorderEntry
     | TrunkVlan
     | ShutInterface
     | RouterGateway

@@ -103,6 +103,32 @@ from bus.events.router import (
     RouterAdded,
     RouterGatewayConfigured,
 )
+from bus.events.vpc import (
+    BorderEntryAdded,
+    BorderEntryEvent,
+    BorderEntryFailed,
+    BorderEntryRemoved,
+    DirectConnectCreated,
+    DirectConnectFailed,
+    DirectConnectFailRequested,
+    DirectConnectRefused,
+    DirectConnectRequested,
+    DirectConnectRestored,
+    DirectConnectRestoreRequested,
+    DirectConnectSettled,
+    VpcConnected,
+    VpcConnectionFailed,
+    VpcConnectionReady,
+    VpcConnectRefused,
+    VpcConnectRequested,
+    VpcCreateRequested,
+    VpcDisconnected,
+    VpcDisconnecting,
+    VpcDisconnectRefused,
+    VpcDisconnectRequested,
+    VpcPair,
+    VpcRefused,
+)
 
 AnyEvent = (
     RegionAdded
@@ -179,6 +205,28 @@ AnyEvent = (
     | LeafTrunkAdded
     | LeafInterfaceShut
     | LeafInterfaceOpened
+    | VpcCreateRequested
+    | VpcRefused
+    | VpcConnectRequested
+    | VpcConnected
+    | VpcConnectRefused
+    | VpcConnectionReady
+    | VpcConnectionFailed
+    | VpcDisconnectRequested
+    | VpcDisconnecting
+    | VpcDisconnected
+    | VpcDisconnectRefused
+    | DirectConnectRequested
+    | DirectConnectCreated
+    | DirectConnectRefused
+    | DirectConnectFailRequested
+    | DirectConnectFailed
+    | DirectConnectRestoreRequested
+    | DirectConnectRestored
+    | DirectConnectSettled
+    | BorderEntryAdded
+    | BorderEntryRemoved
+    | BorderEntryFailed
 )
 
 #: Every event type, in the order of the union above.
@@ -191,6 +239,18 @@ __all__ = [
     "OVS_AGENT",
     "AnyEvent",
     "AzAdded",
+    "BorderEntryAdded",
+    "BorderEntryEvent",
+    "BorderEntryFailed",
+    "BorderEntryRemoved",
+    "DirectConnectCreated",
+    "DirectConnectFailRequested",
+    "DirectConnectFailed",
+    "DirectConnectRefused",
+    "DirectConnectRequested",
+    "DirectConnectRestoreRequested",
+    "DirectConnectRestored",
+    "DirectConnectSettled",
     "Event",
     "HostAdded",
     "HostAgentStarted",
@@ -273,7 +333,19 @@ __all__ = [
     "SubnetCreated",
     "TenantAdded",
     "Token",
+    "VpcConnectRefused",
+    "VpcConnectRequested",
+    "VpcConnected",
+    "VpcConnectionFailed",
+    "VpcConnectionReady",
+    "VpcCreateRequested",
     "VpcCreated",
+    "VpcDisconnectRefused",
+    "VpcDisconnectRequested",
+    "VpcDisconnected",
+    "VpcDisconnecting",
+    "VpcPair",
+    "VpcRefused",
     "physical_network",
     "port_name",
     "tag_of",

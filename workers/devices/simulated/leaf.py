@@ -59,8 +59,9 @@ class LeafDevice:
     what it does for provider networks.
     """
 
-    def __init__(self, leaf: str, vtep: str, capacity: int = DEFAULT_CAPACITY) -> None:
+    def __init__(self, leaf: str, vtep: str, capacity: int = DEFAULT_CAPACITY, az: str = "") -> None:
         self.leaf = leaf
+        self.az = az
         self.vtep = vtep
         self.capacity = capacity
         self.size = 0
