@@ -94,6 +94,7 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
         *("direct_connect.create_requested", "direct_connect.fail_requested", "direct_connect.restore_requested"),
         *("host.fail_requested", "host.drain_requested", "host.return_requested"),
         *("host.audit_requested", "leaf.audit_requested"),
+        "leaf.mac_clear_requested",
     ),
     "nova": (
         *("instance.scheduled", "instance.active", "instance.refused", "instance.failed"),
@@ -104,6 +105,7 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
     "compute": (
         *("port.create_requested", "port.plugged", "port.plug_failed", "port.bind_requested"),
         *("port.unplugged", "port.delete_requested", "port.claim_requested"),
+        *("host.resynced", "host.audited"),  # bare metal has no agent that would say so
     ),
     "ovs-agent": (
         *("port.underlay_reported", "port.underlay_removed"),
@@ -113,6 +115,7 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
         *("port.registered", "port.overlay_reported", "port.overlay_removed"),
         *("leaf.vlan_added", "leaf.vlan_removed", "leaf.vlan_failed", "leaf.audit_requested", "leaf.audited"),
         "host.fenced",
+        *("leaf.mac_duplicate_detected", "leaf.mac_cleared"),
     ),
     "ipam": (
         *("port.allocated", "port.refused", "port.bound", "port.unbound", "port.deleted"),

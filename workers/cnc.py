@@ -14,8 +14,10 @@ from bus.events import (
     HostDown,
     HostFenced,
     HostUp,
+    InstanceDrifted,
     LeafAudited,
     LeafAuditRequested,
+    LeafMacClearRequested,
     LeafVlanAdded,
     LeafVlanEvent,
     LeafVlanFailed,
@@ -28,9 +30,9 @@ from bus.events import (
     PortUnbound,
 )
 from projections.leaves import CncPort
-from workers import leaf_audits
+from workers import leaf_audits, mac_duplicates
 from workers.claims import claim
-from workers.effects import AnyEffect, AuditLeaf, LeafVlan, Result
+from workers.effects import AnyEffect, AuditLeaf, ClearMac, LeafVlan, LookForDuplicates, Result
 from workers.leaf_audits import CncState, wish
 from workers.worker import Decision, Due, Emit, Now, Perform, Worker
 
@@ -60,6 +62,10 @@ def decide(state: CncState, r: Recorded) -> Iterable[Decision]:
             return _host_changed(state, e.host)
         case LeafAuditRequested() | LeafAudited() as e:
             return leaf_audits.decide(state, r, e)
+        case InstanceDrifted() as e:
+            return mac_duplicates.drifted(state, r, e)
+        case LeafMacClearRequested() as e:
+            return mac_duplicates.clear(r, e)
         case _:
             return ()
 
@@ -133,8 +139,13 @@ def _report(state: CncState, port: CncPort, configured_us: int) -> list[Decision
 
 def settle(effect: AnyEffect, result: Result) -> Iterable[Event]:
     """What a leaf acknowledged or refused."""
-    if isinstance(effect, AuditLeaf):
-        return (leaf_audits.audited(effect, result),)
+    match effect:
+        case AuditLeaf():
+            return (leaf_audits.audited(effect, result), *mac_duplicates.found(effect, result))
+        case LookForDuplicates():
+            return mac_duplicates.found(effect, result)
+        case ClearMac():
+            return (mac_duplicates.cleared(effect, result),)
     if not isinstance(effect, LeafVlan):
         raise TypeError(f"CNC did not ask for {effect}")
     entry: _Entry = {
@@ -162,6 +173,7 @@ WORKER = Worker(
         {
             *(PortAllocated, PortBound, PortUnbound, LeafVlanAdded, LeafVlanRemoved, LeafVlanFailed),
             *(HostDown, HostUp, LeafAuditRequested, LeafAudited),
+            *(InstanceDrifted, LeafMacClearRequested),
         }
     ),
     decide=decide,

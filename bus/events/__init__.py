@@ -2,6 +2,7 @@
 
 from bus.events.base import Event, RealisedBy, Token, tag_of
 from bus.events.host import (
+    BARE_METAL,
     AzAdded,
     HostAdded,
     HostAgentStarted,
@@ -47,10 +48,14 @@ from bus.events.leaf import (
     LeafAudited,
     LeafAuditRequested,
     LeafDifference,
+    LeafMacCleared,
+    LeafMacClearRequested,
+    LeafMacDuplicateDetected,
     LeafVlanAdded,
     LeafVlanEvent,
     LeafVlanFailed,
     LeafVlanRemoved,
+    MacDuplicate,
     SpineAdded,
 )
 from bus.events.network import (
@@ -139,6 +144,9 @@ AnyEvent = (
     | LeafVlanFailed
     | LeafAuditRequested
     | LeafAudited
+    | LeafMacDuplicateDetected
+    | LeafMacClearRequested
+    | LeafMacCleared
     | TenantAdded
     | VpcCreated
     | NetworkCreated
@@ -208,6 +216,7 @@ AnyEvent = (
 EVENT_TYPES: tuple[type[Event], ...] = AnyEvent.__args__
 
 __all__ = [
+    "BARE_METAL",
     "CNC",
     "EVENT_TYPES",
     "LEAF_CAPACITY",
@@ -262,10 +271,14 @@ __all__ = [
     "LeafAuditRequested",
     "LeafAudited",
     "LeafDifference",
+    "LeafMacClearRequested",
+    "LeafMacCleared",
+    "LeafMacDuplicateDetected",
     "LeafVlanAdded",
     "LeafVlanEvent",
     "LeafVlanFailed",
     "LeafVlanRemoved",
+    "MacDuplicate",
     "NetworkCreated",
     "PortAllocated",
     "PortBindRequested",

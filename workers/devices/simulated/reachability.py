@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 
 import msgspec
 
-from workers.devices.simulated.attachment import StoppedError, egresses, powered_first
+from workers.devices.simulated.attachment import StoppedError, heard_last, powered_first
 from workers.devices.simulated.fabric import Fabric, Place
 from workers.devices.simulated.walks import ADMITS, WALKS, Packet
 
@@ -66,10 +66,9 @@ def ping(fabric: Fabric, port: str, other: str) -> Path:
 
 
 def _source(fabric: Fabric, port: str) -> Place:
-    """Where ``port`` sends from: if it has several vNICs, one that a leaf hears."""
+    """Where ``port`` sends from: if it has several vNICs, the one that the leaves have heard last."""
     first = vnic_of(fabric, port)
-    heard = (place for place in fabric.places_of_port(port) if any(egresses(fabric, place)))
-    return next(heard, first)
+    return heard_last(fabric, fabric.places_of_port(port)) or first
 
 
 def vnic_of(fabric: Fabric, port: str) -> Place:

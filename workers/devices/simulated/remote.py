@@ -11,6 +11,7 @@ from bus.errors import CallFailed, LogUnavailable, NoResponder
 from workers.devices.protocol import DevicesUnavailable, Outcome
 from workers.devices.simulated.device import CableDevice
 from workers.devices.simulated.driver import SimulatedDevices
+from workers.devices.simulated.evpn import Route, routes
 from workers.devices.simulated.fabric import Cable, CableHost, CableLeaf, Fabric, Leftovers, SetHosts, State, dump_of
 from workers.devices.simulated.faults import FaultPlan
 from workers.devices.simulated.reachability import Path, trace
@@ -23,6 +24,7 @@ from workers.devices.simulated.wire import (
     Answer,
     Apply,
     Ask,
+    AskRoutes,
     Cabling,
     Channel,
     Counted,
@@ -35,6 +37,7 @@ from workers.devices.simulated.wire import (
     Paths,
     Refused,
     Request,
+    Routes,
     SetFaults,
     Tamper,
     Trace,
@@ -86,13 +89,6 @@ def _answers(devices: SimulatedDevices, request: Request) -> Iterator[Answer]:
             case Cabling(leaves, hosts, others):
                 devices.cable([*leaves, *hosts, *others])
                 yield Done()
-            case Trace(asks):
-                yield Paths(_traces(devices.fabric, asks))
-            case Dump():
-                for state in devices.fabric.states():
-                    yield from (Dumped(part) for part in state_parts(state))
-            case CountLeftovers():
-                yield Counted(devices.fabric.leftovers())
             case SetFaults(plan):
                 devices.set_faults(plan)
                 yield Done()
@@ -102,8 +98,24 @@ def _answers(devices: SimulatedDevices, request: Request) -> Iterator[Answer]:
             case Tamper(acts):
                 devices.tamper(acts)
                 yield Done()
+            case _:
+                yield from _looked_up(devices.fabric, request)
     except ValueError as error:
         yield Refused(str(error))
+
+
+def _looked_up(fabric: Fabric, request: Request) -> Iterator[Answer]:
+    """The answers to a request that changes nothing. Raises ValueError for one that makes no sense."""
+    match request:
+        case Trace(asks):
+            yield Paths(_traces(fabric, asks))
+        case Dump():
+            for state in fabric.states():
+                yield from (Dumped(part) for part in state_parts(state))
+        case AskRoutes(leaf, route_type, vni):
+            yield from (Routes(part) for part in parts(routes(fabric, leaf, route_type, vni)))
+        case CountLeftovers():
+            yield Counted(fabric.leftovers())
 
 
 def _traces(fabric: Fabric, asks: Iterable[Ask]) -> list[Path]:
@@ -154,6 +166,11 @@ class RemoteDevices:
         """See ``Fabric.dump``."""
         states: list[State] = [answer.state for answer in await self._all(Dump(), Dumped)]
         return dump_of(states)
+
+    async def routes(self, leaf: str = "", route_type: int = 0, vni: int = 0) -> list[Route]:
+        """See ``evpn.routes``."""
+        answers = await self._all(AskRoutes(leaf, route_type, vni), Routes)
+        return [route for answer in answers for route in answer.routes]
 
     async def leftovers(self) -> Leftovers:
         """See ``Fabric.leftovers``."""

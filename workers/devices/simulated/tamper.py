@@ -84,11 +84,13 @@ def check(act: Act) -> None:
 
 
 def tamper_with_host(host: HostDevice, act: HostAct) -> None:
-    """Raises ValueError if there is nothing to take away."""
+    """Raises ValueError if there is nothing to take away, or no bridge to add flows to."""
     match act:
         case AddVnic():
             host.vnics[act.port] = Vnic(act.mac, act.ip, act.prefix_length, act.gateway, act.generation)
         case AddFlow():
+            if host.bare:
+                raise ValueError(f"host {host.host}: bare metal has no br-int")
             host.put_flow(act.port, Flow(act.vlan, act.mac, act.generation))
         case DropVnic(port=port):
             if host.vnics.pop(port, None) is None:

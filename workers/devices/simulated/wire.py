@@ -11,6 +11,7 @@ import msgspec
 
 from workers.devices.protocol import Outcome
 from workers.devices.simulated.device import CableDevice, DeviceState
+from workers.devices.simulated.evpn import Route
 from workers.devices.simulated.fabric import CableHost, CableLeaf, Leftovers, SetHosts, State
 from workers.devices.simulated.faults import FaultPlan
 from workers.devices.simulated.host import HostState
@@ -82,6 +83,14 @@ class Dump(msgspec.Struct, frozen=True, tag=True):
     """What do the devices hold? Answered by any number of ``Dumped``."""
 
 
+class AskRoutes(msgspec.Struct, frozen=True, tag=True):
+    """The EVPN routes: the arguments of ``evpn.routes``. Answered by any number of ``Routes``."""
+
+    leaf: str = ""
+    route_type: int = 0
+    vni: int = 0
+
+
 class CountLeftovers(msgspec.Struct, frozen=True, tag=True):
     """How much do the devices hold? Answered by ``Counted``."""
 
@@ -105,7 +114,7 @@ class WhoIsAlive(msgspec.Struct, frozen=True, tag=True):
 
 
 #: ``SetHosts`` is answered by ``Done``.
-Request = Apply | Cabling | Trace | Dump | CountLeftovers | SetFaults | SetHosts | Tamper | WhoIsAlive
+Request = Apply | Cabling | Trace | Dump | AskRoutes | CountLeftovers | SetFaults | SetHosts | Tamper | WhoIsAlive
 
 
 class Outcomes(msgspec.Struct, frozen=True, tag=True):
@@ -139,6 +148,12 @@ class Dumped(msgspec.Struct, frozen=True, tag=True):
     state: State
 
 
+class Routes(msgspec.Struct, frozen=True, tag=True):
+    """The first, or next, part of the routes."""
+
+    routes: Sequence[Route]
+
+
 class Counted(msgspec.Struct, frozen=True, tag=True):
     """How much the devices hold."""
 
@@ -155,7 +170,7 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
     error: str
 
 
-Answer = Outcomes | Found | Alive | Paths | Dumped | Counted | Done | Refused
+Answer = Outcomes | Found | Alive | Paths | Dumped | Routes | Counted | Done | Refused
 
 encode = msgspec.json.Encoder().encode
 #: bytes → Request. Raises msgspec.DecodeError.
