@@ -39,7 +39,7 @@ class Place(msgspec.Struct, frozen=True):
         return tuple(leaf for pair in PAIRS for leaf in pair)
 
     def runs(self, worker: str, host: str) -> bool:
-        """Whether this per-host worker serves ``host``: bare metal has nothing but a nova-compute that speaks for it."""
+        """Whether this per-host worker serves ``host``: for bare metal nova-compute speaks, and nobody else."""
         return worker == "compute" or host not in self.bare
 
 
