@@ -19,7 +19,7 @@ from workers.devices.simulated.host import HostDevice, Vnic
 from workers.devices.simulated.leaf import DEFAULT_CAPACITY, LeafDevice, LeafState
 from workers.devices.simulated.mobility import Mobility, Uplink
 from workers.devices.simulated.resync import resync_flows, resync_host
-from workers.devices.simulated.tamper import Act, AddEntry, DropEntry, tamper_with_host, tamper_with_leaf
+from workers.devices.simulated.tamper import Act, AddEntry, Announce, DropEntry, tamper_with_host, tamper_with_leaf
 from workers.effects import (
     AnyEffect,
     AuditHost,
@@ -33,19 +33,8 @@ from workers.effects import (
     ResyncHost,
 )
 
-__all__ = [
-    "Cable",
-    "CableHost",
-    "CableLeaf",
-    "Fabric",
-    "Leftovers",
-    "Performed",
-    "Place",
-    "SetHosts",
-    "State",
-    "Uplink",
-    "dump_of",
-]
+__all__ = ["Cable", "CableHost", "CableLeaf", "Fabric", "Performed", "Place", "SetHosts"]
+__all__ += ["Leftovers", "State", "Uplink", "dump_of"]  # from the modules that this one is made of
 
 
 class CableLeaf(msgspec.Struct, frozen=True, tag=True):
@@ -212,6 +201,8 @@ class Fabric:
         host = self._hosts[act.host]
         with self._indexed(host, (act.port,)):
             tamper_with_host(host, act)
+        if isinstance(act, Announce):
+            self.mobility.hear(host.host, act.port)
 
     def restore(self, state: State) -> None:
         """Have a device hold what ``state`` says and nothing else. Raises KeyError for a device that is not cabled."""

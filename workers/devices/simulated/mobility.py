@@ -25,6 +25,18 @@ class DuplicateRule(NamedTuple):
     window_us: int = 180_000_000
 
 
+def parse_rule(text: str) -> DuplicateRule:
+    """The rule that ``text`` ("5/180": moves and seconds) describes. Raises ValueError naming what is wrong."""
+    moves, separator, seconds = text.partition("/")
+    if not separator or not moves.isdecimal() or not seconds.isdecimal():
+        raise ValueError(f"{text!r} is not MOVES/SECONDS, two whole numbers")
+    if not 2 <= int(moves) <= 1000:
+        raise ValueError(f"moves: {moves} is not between 2 and 1000")
+    if not 1 <= int(seconds) <= 86_400:
+        raise ValueError(f"seconds: {seconds} is not between 1 and 86400")
+    return DuplicateRule(int(moves), int(seconds) * 1_000_000)
+
+
 class Station(msgspec.Struct, frozen=True, tag=True):
     """What is remembered of one MAC in one VNI.
 
@@ -131,6 +143,11 @@ class Mobility:
                 if not now:
                     del self._at[host.host, port]
 
+    def hear(self, host: str, port: str) -> None:
+        """The leaves of ``host`` hear a frame of ``port``."""
+        for key in sorted(self._at.get((host, port), ())):
+            self._move(self._stations[key], port, pair_of(self._cabling.uplinks(host)))
+
     def clear(self, vni: int, mac: str) -> str:
         """The operator's corrective action (section 15.1): the MAC is no duplicate any more, and is heard where it is.
 
@@ -168,11 +185,16 @@ class Mobility:
         old = self._stations.get(key)
         if old is None or (old.port != port and not elsewhere):  # an address that was given out anew has not moved
             self._stations[key] = Station(*key, port, {pair: 0})
-        elif not old.frozen_us and old.pair != pair:
-            moved_us = (*(us for us in old.moved_us if self.now_us - us < self.rule.window_us), self.now_us)
-            moved = _moved(old, port, pair, moved_us)
-            is_duplicate = len(moved_us) >= self.rule.moves
-            self._put(msgspec.structs.replace(moved, frozen_us=max(self.now_us, 1)) if is_duplicate else moved)
+        else:
+            self._move(old, port, pair)
+
+    def _move(self, old: Station, port: str, pair: str) -> None:
+        if old.frozen_us or old.pair == pair:
+            return
+        moved_us = (*(us for us in old.moved_us if self.now_us - us < self.rule.window_us), self.now_us)
+        moved = _moved(old, port, pair, moved_us)
+        is_duplicate = len(moved_us) >= self.rule.moves
+        self._put(msgspec.structs.replace(moved, frozen_us=max(self.now_us, 1)) if is_duplicate else moved)
 
     def _put(self, station: Station) -> None:
         self._stations[station.key] = self.changed[station.key] = station
