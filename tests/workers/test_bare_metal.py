@@ -86,18 +86,18 @@ def test_no_agent_acts_for_it() -> None:
     for event in (PLUGGED, HostReturned(host="b1", az=AZ), HostAuditRequested(host="b1", az=AZ)):
         given(ovs_agent, METAL, CLAIMED).when(event).then_nothing()
     state = given(ovs_agent, METAL, CLAIMED, PLUGGED).machine.state
-    assert ovs_agent.knows(state) == ["h1", "h2", "h3"]
-    assert list(ovs_agent.wake(state)) == []
-    assert list(ovs_agent.due(state, Now(1))) == []
-    assert [due.event for due in ovs_agent.due(state, Now(1 << 50))] == [
+    assert ovs_agent.WORKER.knows(state) == ["h1", "h2", "h3"]
+    assert list(ovs_agent.WORKER.wake(state)) == []
+    assert list(ovs_agent.WORKER.due(state, Now(1))) == []
+    assert [due.event for due in ovs_agent.WORKER.due(state, Now(1 << 50))] == [
         HostAuditRequested(host=host, az="az2" if host == "h3" else AZ) for host in ("h1", "h2", "h3")
     ]
 
 
 def test_its_silence_says_nothing() -> None:
     state = given(liveness, METAL).machine.state
-    assert list(liveness.due(state, Now(1, {}))) == []
-    suspected = {getattr(due.event, "host", "") for due in liveness.due(state, Now(1 << 50, {}))}
+    assert list(liveness.WORKER.due(state, Now(1, {}))) == []
+    suspected = {getattr(due.event, "host", "") for due in liveness.WORKER.due(state, Now(1 << 50, {}))}
     assert suspected == {"h1", "h2", "h3"}
 
 
@@ -126,7 +126,7 @@ def test_it_cannot_be_compared_with_the_log() -> None:
 
 
 def test_what_is_on_it_does_not_drift_even_where_there_is_no_other() -> None:
-    story = given(nova, *SPAWNED, CLAIMED, active("m1", "b1"))
+    story = given(nova, *SPAWNED, create_port("m1", "b1"), CLAIMED, active("m1", "b1"))
     reason = "a host of bare metal takes part in no drift"
     refused = InstanceDriftRefused(instance="m1", reason=reason, field="host", value="b1 (bare-metal)")
     story.when(By("later", drift("m1", None))).then(refused)

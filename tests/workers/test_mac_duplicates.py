@@ -11,6 +11,7 @@ from bus.events import (
 from tests.workers.playbook import AZ, allocated, claimed, given
 from workers import cnc
 from workers.effects import AuditLeaf, ClearMac, LookForDuplicates, Result
+from workers.leaf_audits import CncState
 
 FOUND = MacDuplicate(vni=5001, mac="fa:16:0a:00:01:02", port="i1-0", sequence=5, detected_us=7)
 SAID = LeafMacDuplicateDetected(leaf="l3", az="az2", duplicates=(FOUND,))
@@ -39,7 +40,9 @@ def test_what_was_said_is_not_asked_for_again() -> None:
 def test_a_later_finding_takes_the_place_of_the_first() -> None:
     later = MacDuplicate(vni=5001, mac=FOUND.mac, port="i2-0", sequence=9, detected_us=99)
     again = LeafMacDuplicateDetected(leaf="l1", az=AZ, duplicates=(later,))
-    assert given(cnc, SAID, again).machine.state.duplicates.known == (later,)
+    state = given(cnc, SAID, again).machine.state
+    assert isinstance(state, CncState)
+    assert state.duplicates.known == (later,)
 
 
 def test_what_a_leaf_has_found_goes_to_the_log() -> None:
