@@ -351,7 +351,8 @@ class Fabric:
         """The leaf hears who is below the interface now; ``vlan``: only who sends on this VLAN, or untagged."""
         host = self._hosts.get(self._taken.get((leaf, interface), ""))
         if host is not None:
-            self.mobility.look(host, [port for port in host.vnics if vlan in (0, host.vlan_of(port) or vlan)])
+            tagged = [port for port, flow in host.flows.items() if vlan in (0, flow.vlan)]
+            self.mobility.look(host, host.vnics if host.bare else tagged)
 
     @contextmanager
     def _indexed(self, host: HostDevice, ports: Iterable[str]) -> Iterator[None]:

@@ -5,7 +5,7 @@ none, as both leaves of a pair share the Ethernet segment. A MAC that moves too 
 (section 15.1): its routes are frozen until an operator clears it, or an instance of its own is given the MAC anew.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -82,14 +82,16 @@ class Cabling(Protocol):
         ...
 
 
-def attached(uplinks: Iterable[Uplink], host: HostDevice, port: str) -> Iterator[tuple[Uplink, int, Entry]]:
+def attached(uplinks: Sequence[Uplink], host: HostDevice, port: str) -> list[tuple[Uplink, int, Entry]]:
     """Below which ends of its host's bond the vNIC of ``port`` is attached: the VLAN there, and the leaf's entry."""
     vlan, untagged = host.vlan_of(port), host.sends_untagged(port)
-    for uplink in uplinks:
+    found: list[tuple[Uplink, int, Entry]] = []
+    for uplink in uplinks if vlan or untagged else ():
         here = uplink.leaf.access_vlan(uplink.interface) if untagged else vlan
         entry = uplink.leaf.entry(uplink.interface, here)
         if entry is not None:
-            yield uplink, here, entry
+            found.append((uplink, here, entry))
+    return found
 
 
 class Mobility:
@@ -106,7 +108,7 @@ class Mobility:
         self._cabling = cabling
         self._stations: dict[MacKey, Station] = {}
         #: Below which pair each vNIC (host, port) is attached now, and under which keys.
-        self._at: dict[tuple[str, str], frozenset[MacKey]] = {}
+        self._at: dict[tuple[str, str], tuple[MacKey, ...]] = {}
         self._count: dict[MacKey, int] = {}
 
     def get(self, vni: int, mac: str) -> Station | None:
@@ -130,22 +132,23 @@ class Mobility:
 
     def look(self, host: HostDevice, ports: Iterable[str]) -> None:
         """The leaves of ``host`` hear what has become of the vNICs of ``ports``."""
+        uplinks = self._cabling.uplinks(host.host)
         for port in ports:
-            vnic = host.vnics.get(port)
-            uplinks = self._cabling.uplinks(host.host) if vnic is not None else ()
-            now = frozenset((entry.vni, vnic.mac) for _, _, entry in attached(uplinks, host, port) if vnic is not None)
-            before = self._at.get((host.host, port), frozenset())
+            vnic, at = host.vnics.get(port), (host.host, port)
+            now = _keys(uplinks, host, port, vnic.mac) if vnic is not None else ()
+            before = self._at.get(at, ())
             if now != before:
-                self._leave(before - now)
-                for key in sorted(now - before):
-                    self._learn(key, port, pair_of(self._cabling.uplinks(host.host)))
-                self._at[host.host, port] = now
+                self._leave([key for key in before if key not in now])
+                self._at[at] = now
+                for key in now:
+                    if key not in before:
+                        self._learn(key, port, pair_of(uplinks))
                 if not now:
-                    del self._at[host.host, port]
+                    del self._at[at]
 
     def hear(self, host: str, port: str) -> None:
         """The leaves of ``host`` hear a frame of ``port``."""
-        for key in sorted(self._at.get((host, port), ())):
+        for key in self._at.get((host, port), ()):
             self._move(self._stations[key], port, pair_of(self._cabling.uplinks(host)))
 
     def clear(self, vni: int, mac: str) -> str:
@@ -203,6 +206,12 @@ class Mobility:
 def _moved(old: Station, port: str, pair: str, moved_us: tuple[int, ...]) -> Station:
     sequences = {**old.sequences, pair: old.sequence + 1}
     return msgspec.structs.replace(old, port=port, sequences=sequences, moved_us=moved_us)
+
+
+def _keys(uplinks: Sequence[Uplink], host: HostDevice, port: str, mac: str) -> tuple[MacKey, ...]:
+    """What the leaves hear the vNIC of ``port`` as: the same in both, unless they map its VLAN to different VNIs."""
+    vnis = [entry.vni for _, _, entry in attached(uplinks, host, port)]
+    return tuple((vni, mac) for vni in dict.fromkeys(vnis))
 
 
 def _finding(station: Station) -> MacDuplicate:
