@@ -95,6 +95,7 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
         *("host.fail_requested", "host.drain_requested", "host.return_requested"),
         *("host.audit_requested", "leaf.audit_requested"),
         *("router.added", "network.create_requested", "network.gateway_change_requested"),
+        "leaf.mac_clear_requested",
     ),
     "nova": (
         *("instance.scheduled", "instance.active", "instance.refused", "instance.failed"),
@@ -105,6 +106,7 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
     "compute": (
         *("port.create_requested", "port.plugged", "port.plug_failed", "port.bind_requested"),
         *("port.unplugged", "port.delete_requested", "port.claim_requested"),
+        *("host.resynced", "host.audited"),  # bare metal has no agent that would say so
     ),
     "ovs-agent": (
         *("port.underlay_reported", "port.underlay_removed"),
@@ -115,6 +117,7 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
         *("leaf.vlan_added", "leaf.vlan_removed", "leaf.vlan_failed", "leaf.audit_requested", "leaf.audited"),
         "host.fenced",
         *("leaf.trunk_added", "leaf.interface_shut", "leaf.interface_opened"),
+        *("leaf.mac_duplicate_detected", "leaf.mac_cleared"),
     ),
     "ipam": (
         *("port.allocated", "port.refused", "port.bound", "port.unbound", "port.deleted"),

@@ -1,6 +1,6 @@
 """What a control plane is made of, wherever it runs: the workers, and the devices that events describe."""
 
-from bus.events import AzAdded, Event, HostAdded, LeafAdded, RouterAdded
+from bus.events import BARE_METAL, AzAdded, Event, HostAdded, LeafAdded, RouterAdded
 from projections.borders import border_of
 from workers import border, cnc, compute, ipam, liveness, nova, ovs_agent
 from workers.devices.simulated.device import CableDevice
@@ -33,8 +33,8 @@ def cable_of(event: Event) -> Cable | None:
             return CableLeaf(leaf, vtep, capacity, az)
         case AzAdded(az=az, region=region):
             return CableDevice(border_of(az), "border", {"az": az, "region": region})
-        case HostAdded(host=host, leaf_a=leaf_a, leaf_b=leaf_b, interface=interface, layout=layout):
-            return CableHost(host, leaf_a, leaf_b, interface, layout)
+        case HostAdded(host=host, leaf_a=leaf_a, leaf_b=leaf_b, interface=interface, layout=layout, kind=kind):
+            return CableHost(host, leaf_a, leaf_b, interface, layout, kind == BARE_METAL)
         case RouterAdded(router=router):
             return CableDevice(router, "router")
         case _:

@@ -23,6 +23,7 @@ from workers.devices.protocol import Devices, DevicesUnavailable
 from workers.devices.simulated.driver import SimulatedDevices
 from workers.devices.simulated.faults import FaultPlan
 from workers.devices.simulated.journal import Journal, JournalBroken
+from workers.devices.simulated.mobility import DuplicateRule
 from workers.devices.simulated.remote import RemoteDevices, serve_fabric
 from workers.runner import Role, Runner
 
@@ -42,9 +43,11 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def all_in_one(stack: Stack, faults: FaultPlan | None = None) -> AsyncIterator[Plane]:
+async def all_in_one(
+    stack: Stack, faults: FaultPlan | None = None, duplicates: DuplicateRule | None = None
+) -> AsyncIterator[Plane]:
     """Everything in this process: all workers, the modelled fabric and the projector."""
-    async with _running() as start, _fabric(stack, start, faults, _journal_path(stack)) as fabric:
+    async with _running() as start, _fabric(stack, start, faults, duplicates=duplicates) as fabric:
         roles = [Role(worker) for worker in all_workers().values()]
         runner = Runner(stack.log, stack.checkpoints, fabric, roles, beats=stack.beats)
         projector = Projector(stack.log, stack.database, stack.quarantine)
@@ -100,9 +103,11 @@ async def one_worker(stack: Bus, name: str, hosts: Sequence[str] = ()) -> AsyncI
 
 
 @asynccontextmanager
-async def only_fabric(stack: Bus, faults: FaultPlan | None, journal: Path | None) -> AsyncIterator[Plane]:
+async def only_fabric(
+    stack: Bus, faults: FaultPlan | None, journal: Path | None, duplicates: DuplicateRule | None = None
+) -> AsyncIterator[Plane]:
     """The modelled fabric alone, served over the bus. ``journal`` keeps what is configured when this process ends."""
-    async with _running() as start, _fabric(stack, start, faults, journal or _journal_path(stack)):
+    async with _running() as start, _fabric(stack, start, faults, journal, duplicates):
         yield Plane()
 
 
@@ -136,11 +141,16 @@ def _journal_path(stack: Bus) -> Path | None:
 
 @asynccontextmanager
 async def _fabric(
-    stack: Bus, start: Start, faults: FaultPlan | None, journal_path: Path | None
+    stack: Bus,
+    start: Start,
+    faults: FaultPlan | None,
+    journal_path: Path | None = None,
+    duplicates: DuplicateRule | None = None,
 ) -> AsyncIterator[SimulatedDevices]:
     """The modelled fabric, cabled as the log's world says and served over the bus."""
+    journal_path = journal_path or _journal_path(stack)
     with _opened(journal_path) if journal_path else nullcontext() as journal:
-        devices = SimulatedDevices(plan=faults, journal=journal)
+        devices = SimulatedDevices(plan=faults, journal=journal, duplicates=duplicates)
         world = World()
         described = await stack.log.last_position()
         async for batch in stack.log.read(0, described, _CABLING):

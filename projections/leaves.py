@@ -140,6 +140,10 @@ class Leaves(Fold):
         row = self._world.hosts.get(host)
         return row.az if row else ""
 
+    def leaves_of(self, host: str) -> tuple[str, ...]:
+        """The two leaves of the host, none if it is unknown."""
+        return tuple(leaf for leaf, _ in self._cabling.get(host, ()))
+
     def host_on(self, leaf: str, interface: str) -> str:
         """The host on this interface, empty if there is none."""
         return self._host_of.get((leaf, interface), "")

@@ -5,6 +5,7 @@ from bisect import bisect
 
 from bus.envelope import Recorded
 from bus.events import (
+    BARE_METAL,
     AzAdded,
     HostAdded,
     LeafAdded,
@@ -166,7 +167,7 @@ class World(Fold):
             leaf_a=e.leaf_a,
             leaf_b=e.leaf_b,
             interface=e.interface,
-            capacity=e.capacity,
+            capacity=1 if e.kind == BARE_METAL else e.capacity,  # it is its one instance
             physical_network=pair,
             kind=e.kind,
             layout=e.layout,

@@ -16,10 +16,12 @@ from bus.events import (
     HostFenced,
     HostResynced,
     HostUp,
+    InstanceDrifted,
     LeafAdded,
     LeafAudited,
     LeafAuditRequested,
     LeafInterfaceShut,
+    LeafMacClearRequested,
     LeafVlanAdded,
     LeafVlanEvent,
     LeafVlanFailed,
@@ -33,9 +35,18 @@ from bus.events import (
     PortUnbound,
 )
 from projections.leaves import CncPort
-from workers import leaf_audits, leaf_trunks
+from workers import leaf_audits, leaf_trunks, mac_duplicates
 from workers.claims import claim
-from workers.effects import AnyEffect, AuditLeaf, LeafVlan, Result, ShutInterface, TrunkVlan
+from workers.effects import (
+    AnyEffect,
+    AuditLeaf,
+    ClearMac,
+    LeafVlan,
+    LookForDuplicates,
+    Result,
+    ShutInterface,
+    TrunkVlan,
+)
 from workers.leaf_audits import CncState, wish
 from workers.worker import Decision, Due, Emit, Now, Perform, Worker
 
@@ -65,12 +76,23 @@ def decide(state: CncState, r: Recorded) -> Iterable[Decision]:
             return [*leaf_trunks.decide(state.trunks, r), *_host_changed(state, host)]
         case HostUp(host=host):
             return _host_changed(state, host)
+        case _:
+            return _of_leaves(state, r)
+
+
+def _of_leaves(state: CncState, r: Recorded) -> Iterable[Decision]:
+    """What concerns leaves as a whole, or the MACs that they have learnt."""
+    match r.event:
         case LeafInterfaceShut() as e:
             return _fenced(state, state.trunks.host_on(e.leaf, e.interface))
         case NetworkCreated() | LeafAdded() | HostResynced():
             return leaf_trunks.decide(state.trunks, r)
         case LeafAuditRequested() | LeafAudited() as e:
             return leaf_audits.decide(state, r, e)
+        case InstanceDrifted() as e:
+            return mac_duplicates.drifted(state, r, e)
+        case LeafMacClearRequested() as e:
+            return mac_duplicates.clear(r, e)
         case _:
             return ()
 
@@ -145,10 +167,15 @@ def _report(state: CncState, port: CncPort, configured_us: int) -> list[Decision
 
 def settle(effect: AnyEffect, result: Result) -> Iterable[Event]:
     """What a leaf acknowledged or refused."""
-    if isinstance(effect, AuditLeaf):
-        return (leaf_audits.audited(effect, result),)
-    if isinstance(effect, TrunkVlan | ShutInterface):
-        return leaf_trunks.settle(effect)
+    match effect:
+        case AuditLeaf():
+            return (leaf_audits.audited(effect, result), *mac_duplicates.found(effect, result))
+        case LookForDuplicates():
+            return mac_duplicates.found(effect, result)
+        case ClearMac():
+            return (mac_duplicates.cleared(effect, result),)
+        case TrunkVlan() | ShutInterface():
+            return leaf_trunks.settle(effect)
     if not isinstance(effect, LeafVlan):
         raise TypeError(f"CNC did not ask for {effect}")
     entry: _Entry = {
@@ -177,6 +204,7 @@ WORKER = Worker(
             *(PortAllocated, PortBound, PortUnbound, LeafVlanAdded, LeafVlanRemoved, LeafVlanFailed),
             *(HostDown, HostUp, LeafAuditRequested, LeafAudited),
             *(NetworkCreated, LeafAdded, HostResynced, LeafInterfaceShut),
+            *(InstanceDrifted, LeafMacClearRequested),
         }
     ),
     decide=decide,

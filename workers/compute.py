@@ -1,7 +1,7 @@
 """Nova-compute, one per host: asks for the port, makes the vNIC, says where the port is (Figure 10, steps 2, 6 and 9).
 
 The way back: takes the vNIC away, then asks that the port be deleted. An instance that was launched here again
-(Figure 11) has its port already: it is claimed by its name instead of created.
+(Figure 11) has its port already: it is claimed by its name instead of created. On bare metal it sets the NIC.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,9 @@ from bus.envelope import Recorded
 from bus.events import (
     Event,
     HostAudited,
+    HostAuditRequested,
     HostDifference,
+    HostReturned,
     HostUp,
     InstanceDriftScheduled,
     InstanceScheduled,
@@ -31,17 +33,20 @@ from projections.hosts import Hosts
 from projections.instances import Instances
 from projections.port_rows import PortRow, StaleClaimRow
 from projections.ports import Ports
+from projections.world import World
+from workers import bare_metal
+from workers.bare_metal import is_bare
 from workers.claims import claim
-from workers.effects import AnyEffect, PlugVnic, Result, UnplugVnic
+from workers.effects import AnyEffect, PlugVnic, Result, ResyncHost, UnplugVnic
 from workers.worker import Decision, Emit, Perform, State, Worker
 
 
 class ComputeState(State):
-    """The instances and ports of the hosts served, and whether these are alive."""
+    """The hosts served, whether they are alive, and their instances and ports."""
 
     def __init__(self) -> None:
-        self.instances, self.ports, self.hosts = Instances(), Ports(), Hosts()
-        super().__init__(self.instances, self.ports, self.hosts)
+        self.world, self.instances, self.ports, self.hosts = World(), Instances(), Ports(), Hosts()
+        super().__init__(self.world, self.instances, self.ports, self.hosts)
 
 
 def port_id(instance: str) -> str:
@@ -62,6 +67,8 @@ def decide(state: ComputeState, r: Recorded) -> Iterable[Decision]:
             return _wire_host(state, host)
         case HostAudited() as audited:
             return _repair(state, audited)
+        case HostReturned() | HostAuditRequested() as e if is_bare(state.world, e.host):
+            return bare_metal.decide(state.hosts, state.ports, r, e)
         case PortUnbound() as over:
             return _wire(state, state.ports.claim_of(over))
         case PortEvent(port=port):
@@ -175,6 +182,8 @@ def settle(effect: AnyEffect, result: Result) -> Iterable[Event]:
             return (PortPlugged(port=port, az=az, host=host, generation=generation, received_us=received_us),)
         case UnplugVnic(port=port, az=az, device=host, generation=generation):
             return (PortUnplugged(port=port, az=az, host=host, generation=generation),)
+        case ResyncHost():
+            return (bare_metal.cleaned(effect, result),)
         case _:
             raise TypeError(f"compute did not ask for {effect}")
 
@@ -204,6 +213,7 @@ WORKER = Worker(
         {
             *(InstanceScheduled, InstanceDriftScheduled, InstanceTerminating),
             *(PortAllocated, PortClaimed, PortPlugged, PortUnplugged, PortUnbound, HostUp, HostAudited),
+            *(HostReturned, HostAuditRequested),
         }
     ),
     decide=decide,

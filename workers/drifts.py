@@ -140,6 +140,9 @@ def _choose(state: NovaState, row: InstanceRow, port: PortRow | None, target: st
     if target is not None and target == row.host and row.state != "error":
         word = "is drifting to" if row.state == "drifting" else "is on"
         return Choice(None, f"the instance {word} this host already", "host", target)
+    rooted = _cannot_move(state, port, port.host) if port is not None and port.host in state.world.hosts else None
+    if rooted is not None:  # wherever it were to go
+        return Choice(None, *rooted)
     kinds = kinds_for(state, row.network or None, row.label or None, row.kind)
     choice = state.scheduler.choose(row.az, target, kinds, besides=row.host)
     refusal = _cannot_move(state, port, choice.host) if port is not None and choice.host is not None else None

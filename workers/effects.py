@@ -5,7 +5,7 @@ Effects with the same ``slot`` are performed one after the other; the newest wis
 
 import msgspec
 
-from bus.events import HostDifference, LeafDifference
+from bus.events import HostDifference, LeafDifference, MacDuplicate
 
 #: (device, part of the device): what an effect acts on.
 Slot = tuple[str, ...]
@@ -197,9 +197,13 @@ class WishedEntry(msgspec.Struct, frozen=True, order=True):
 
 
 class AuditLeaf(DeviceEffect, frozen=True, kw_only=True):
-    """Look, and change nothing: where does the leaf differ from these entries? Asked for by CNC."""
+    """Look, and change nothing: where does the leaf differ from these entries? Asked for by CNC.
+
+    Also found: MACs that are duplicates, but those ``known``.
+    """
 
     entries: tuple[WishedEntry, ...]
+    known: tuple[MacDuplicate, ...] = ()
 
     @property
     def withdraws(self) -> bool:
@@ -301,6 +305,31 @@ class RouterGateway(Effect, frozen=True, kw_only=True):
         return True  # as TrunkVlan: a whole network waits for it
 
 
+class LookForDuplicates(DeviceEffect, frozen=True, kw_only=True):
+    """Look, and change nothing: which MACs has the leaf found to be duplicates, but for those ``known``? For CNC."""
+
+    known: tuple[MacDuplicate, ...] = ()
+
+    @property
+    def withdraws(self) -> bool:
+        return False
+
+
+class ClearMac(DeviceEffect, frozen=True, kw_only=True):
+    """The MAC is no duplicate any more (RFC 7432, section 15.1). Asked for by CNC, for an operator."""
+
+    vni: int
+    mac: str
+
+    @property
+    def slot(self) -> Slot:
+        return (self.device, "mac", str(self.vni), self.mac)
+
+    @property
+    def withdraws(self) -> bool:
+        return False
+
+
 AnyEffect = (
     PlugVnic
     | UnplugVnic
@@ -315,10 +344,12 @@ AnyEffect = (
     | TrunkVlan
     | ShutInterface
     | RouterGateway
+    | LookForDuplicates
+    | ClearMac
 )
 
 #: What an audit found.
-Difference = HostDifference | LeafDifference
+Difference = HostDifference | LeafDifference | MacDuplicate
 
 
 class Result(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from bus.envelope import Recorded
 from bus.events import LeafAudited, LeafAuditRequested, LeafDifference
 from projections.leaves import LeafInterfaceRow, Leaves
+from projections.mac_duplicates import MacDuplicates
 from projections.trunks import Trunks
 from workers.effects import AuditLeaf, LeafVlan, Result, WishedEntry
 from workers.worker import AUDIT_EVERY_US, Decision, Due, Now, Perform, State
@@ -14,9 +15,9 @@ class CncState(State):
     """CNC's own database."""
 
     def __init__(self) -> None:
-        self.leaves, self.trunks = Leaves(), Trunks()
+        self.leaves, self.trunks, self.duplicates = Leaves(), Trunks(), MacDuplicates()
         self.watching_since_us = 0
-        super().__init__(self.leaves, self.trunks)
+        super().__init__(self.leaves, self.trunks, self.duplicates)
 
 
 def wish(entry: LeafInterfaceRow) -> LeafVlan:
@@ -48,7 +49,8 @@ def decide(state: CncState, r: Recorded, e: LeafAuditRequested | LeafAudited) ->
     if isinstance(e, LeafAuditRequested):
         wanted = [entry for entry in state.leaves.entries_of_leaf(e.leaf) if entry.needed]
         entries = tuple(sorted(WishedEntry(entry.interface, entry.vlan, entry.vni) for entry in wanted))
-        yield Perform(AuditLeaf(device=e.leaf, az=e.az, epoch=r.position, entries=entries))
+        known = state.duplicates.known
+        yield Perform(AuditLeaf(device=e.leaf, az=e.az, epoch=r.position, entries=entries, known=known))
         return
     for difference in e.differences:
         repair = _repair(state, r, e, difference)

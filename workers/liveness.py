@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from bus.envelope import Recorded
 from bus.events import (
+    BARE_METAL,
     HostDown,
     HostDraining,
     HostDrainRequested,
@@ -107,6 +108,8 @@ def due(state: LivenessState, now: Now) -> Iterable[Due]:
     state.watching_since_us = state.watching_since_us or now.time_us
     state.heard_us |= now.heard  # an agent's newest beat need not speak of every host that an older one spoke of
     for host in state.world.hosts.values():
+        if host.kind == BARE_METAL:  # it has no agent: that it is dead, or back, is for an operator to say
+            continue
         row = state.hosts.get(host.host) or HostStateRow(host=host.host, az=host.az)
         heard_us = state.heard_us.get(host.host, 0)
         silent_us = now.time_us - max(heard_us, state.watching_since_us, 0 if row.state == "suspect" else row.since_us)

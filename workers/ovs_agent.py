@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from bus.envelope import Recorded
 from bus.events import (
+    BARE_METAL,
     OVS_AGENT,
     Event,
     HostAgentStarted,
@@ -25,6 +26,7 @@ from projections.hosts import Hosts
 from projections.port_rows import PortRow
 from projections.ports import Ports
 from projections.world import World
+from workers.bare_metal import is_bare
 from workers.effects import (
     AnyEffect,
     AuditHost,
@@ -49,6 +51,8 @@ class AgentState(State):
 
 def decide(state: AgentState, r: Recorded) -> Iterable[Decision]:
     """What the agent is to do about the port or host that ``r`` concerns."""
+    if is_bare(state.world, getattr(r.event, "host", "")):
+        return ()  # nothing runs there
     match r.event:
         case PortPlugged() | PortUnplugged() as event:
             return _device_changed(state, event)
@@ -178,6 +182,8 @@ def due(state: AgentState, now: Now) -> Iterable[Due]:
     for host in state.world.hosts.values():
         row = state.hosts.get(host.host)
         audited_us = row.audited_us if row else 0
+        if host.kind == BARE_METAL:
+            continue
         if now.time_us - max(audited_us, state.watching_since_us) >= AUDIT_EVERY_US and state.hosts.claims(host.host):
             yield Due(HostAuditRequested(host=host.host, az=host.az), audited_us)
 
@@ -190,8 +196,8 @@ def wake(state: AgentState) -> Iterable[Event]:
 
 
 def knows(state: AgentState) -> list[str]:
-    """All hosts there are."""
-    return list(state.world.hosts)
+    """All hosts that have an agent."""
+    return [host.host for host in state.world.hosts.values() if host.kind != BARE_METAL]
 
 
 WORKER = Worker(

@@ -2,6 +2,7 @@
 
 from bus.events.base import Event, RealisedBy, Token, tag_of
 from bus.events.host import (
+    BARE_METAL,
     AzAdded,
     HostAdded,
     HostAgentStarted,
@@ -47,10 +48,14 @@ from bus.events.leaf import (
     LeafAudited,
     LeafAuditRequested,
     LeafDifference,
+    LeafMacCleared,
+    LeafMacClearRequested,
+    LeafMacDuplicateDetected,
     LeafVlanAdded,
     LeafVlanEvent,
     LeafVlanFailed,
     LeafVlanRemoved,
+    MacDuplicate,
     SpineAdded,
 )
 from bus.events.leaf_trunk import (
@@ -155,6 +160,9 @@ AnyEvent = (
     | LeafVlanFailed
     | LeafAuditRequested
     | LeafAudited
+    | LeafMacDuplicateDetected
+    | LeafMacClearRequested
+    | LeafMacCleared
     | TenantAdded
     | VpcCreated
     | NetworkCreated
@@ -233,6 +241,7 @@ AnyEvent = (
 EVENT_TYPES: tuple[type[Event], ...] = AnyEvent.__args__
 
 __all__ = [
+    "BARE_METAL",
     "CNC",
     "EVENT_TYPES",
     "LEAF_CAPACITY",
@@ -290,11 +299,15 @@ __all__ = [
     "LeafInterfaceEvent",
     "LeafInterfaceOpened",
     "LeafInterfaceShut",
+    "LeafMacClearRequested",
+    "LeafMacCleared",
+    "LeafMacDuplicateDetected",
     "LeafTrunkAdded",
     "LeafVlanAdded",
     "LeafVlanEvent",
     "LeafVlanFailed",
     "LeafVlanRemoved",
+    "MacDuplicate",
     "NetworkCreateRequested",
     "NetworkCreated",
     "NetworkGatewayChangeRequested",

@@ -1,6 +1,6 @@
 """Regions, availability zones and the dual-homed hosts in them; which hosts live. Written by operators and liveness."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -24,10 +24,12 @@ class AzAdded(Event, tag="az.added.v1", frozen=True, kw_only=True):
     region: Token
 
 
-#: A server runs agents; bare metal has none; a node is an instance of a public cloud that runs pods.
+#: A server runs agents; bare metal has none, no OVS either, and is its one instance; a node is an instance of a public
+#: cloud that runs pods.
 HostKind = Literal["server", "bare-metal", "node"]
 #: How the inside of a host is wired: Figure 5, or Figure 6, which has a Linux bridge beside each instance.
 HostLayout = Literal["driftline", "openstack"]
+BARE_METAL: Final = "bare-metal"
 
 
 class HostAdded(Event, tag="host.added.v1", frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from bus.events.base import Event, Token, Vlan, Vni
+from bus.events.base import Event, TimeUs, Token, Vlan, Vni
 from bus.events.host import Epoch
 
 #: Entries of a leaf's table, unless its description says otherwise.
@@ -85,4 +85,48 @@ class LeafAudited(Event, tag="leaf.audited.v1", frozen=True, kw_only=True):
     az: Token
     epoch: Epoch
     differences: tuple[LeafDifference, ...] = ()
+    error: str = ""
+
+
+#: A MAC as IPAM gives it out.
+Mac = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{2}:){5}[0-9a-f]{2}(?![\s\S])", description="lower case")]
+
+
+class MacDuplicate(msgspec.Struct, frozen=True, tag="mac"):
+    """A MAC that moved between leaf pairs too often within a while (RFC 7432, section 15.1), and was frozen.
+
+    ``port`` has the MAC, or had it last; ``sequence`` is its mobility sequence number, ``detected_us`` the leaf's time.
+    """
+
+    vni: Vni
+    mac: Mac
+    port: Token
+    sequence: Annotated[int, msgspec.Meta(ge=0)]
+    detected_us: TimeUs
+
+
+class LeafMacDuplicateDetected(Event, tag="leaf.mac_duplicate_detected.v1", frozen=True, kw_only=True):
+    """The leaf has frozen these MACs: two stations have them, or one moves to and fro. An operator is to see to it."""
+
+    leaf: Token
+    az: Token
+    duplicates: tuple[MacDuplicate, ...]
+
+
+class LeafMacClearRequested(Event, tag="leaf.mac_clear_requested.v1", frozen=True, kw_only=True):
+    """An operator has put right what made the MAC a duplicate: it is to be heard again."""
+
+    leaf: Token
+    az: Token
+    vni: Vni
+    mac: Mac
+
+
+class LeafMacCleared(Event, tag="leaf.mac_cleared.v1", frozen=True, kw_only=True):
+    """The MAC is frozen no more. ``error``: why it could not be cleared."""
+
+    leaf: Token
+    az: Token
+    vni: Vni
+    mac: Mac
     error: str = ""

@@ -18,6 +18,7 @@ from rich.text import Text
 from driftline.errors import UsageError
 from driftline.stack import Options
 from workers.devices.simulated.faults import FaultPlan, parse_faults
+from workers.devices.simulated.mobility import DuplicateRule, parse_rule
 
 F = TypeVar("F", bound=Callable[..., Any])
 PIPE_WIDTH = 180
@@ -61,6 +62,21 @@ def faults_option(command: F) -> F:
 
     text = "Device latency (s) and failures, e.g. 'LeafVlan:latency=0.05,fail=0.1;broken:az1-leaf1=power'."
     return click.option("--faults", default="", callback=parse, metavar="PLAN", help=text)(command)
+
+
+def duplicates_option(command: F) -> F:
+    """``--duplicate-mac``; arrives as ``duplicates: DuplicateRule``."""
+
+    def parse(context: click.Context, parameter: click.Parameter, text: str) -> DuplicateRule:
+        try:
+            return parse_rule(text)
+        except ValueError as error:
+            raise UsageError(f"--duplicate-mac: {error}") from error
+
+    text = "A MAC that moves between leaf pairs so often within so many seconds is a duplicate (RFC 7432, 15.1)."
+    return click.option(
+        "--duplicate-mac", "duplicates", default="5/180", show_default=True, callback=parse, metavar="N/M", help=text
+    )(command)
 
 
 def configure_logging(level: str) -> None:

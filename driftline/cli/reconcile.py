@@ -9,6 +9,7 @@ import msgspec
 
 from bus.envelope import Recorded
 from bus.events import (
+    BARE_METAL,
     HostAudited,
     HostAuditRequested,
     HostDifference,
@@ -65,7 +66,8 @@ class Reconciled(msgspec.Struct, kw_only=True):
 def reconcile(options: Options, host: str | None, leaf: str | None, timeout_s: float, as_json: bool) -> None:
     """Compare what hosts and leaves hold with what the log says, and show what differs: that is repaired at once.
 
-    All leaves and all hosts that are not down, or the one that is named. It also happens by itself, now and then.
+    All leaves and all hosts that are not down, but for bare metal, which has no agent; or the one that is named. It
+    also happens by itself, now and then.
     """
     if host and leaf:
         raise UsageError("only one of --host and --leaf can be given")
@@ -97,12 +99,15 @@ def _requests(world: World, host: str | None, leaf: str | None) -> list[_Request
     if host is not None:
         if host not in world.hosts:
             raise UsageError(f"--host: {host} is no host of the world")
+        if world.hosts[host].kind == BARE_METAL:
+            raise UsageError(f"--host: {host} is bare metal: it has no agent that could compare it")
         return [HostAuditRequested(host=host, az=world.hosts[host].az)]
     if leaf is not None:
         if leaf not in leaves:
             raise UsageError(f"--leaf: {leaf} is no leaf that a host hangs on")
         return [LeafAuditRequested(leaf=leaf, az=leaves[leaf])]
-    of_hosts = [HostAuditRequested(host=row.host, az=row.az) for row in world.hosts.values()]
+    servers = [row for row in world.hosts.values() if row.kind != BARE_METAL]
+    of_hosts = [HostAuditRequested(host=row.host, az=row.az) for row in servers]
     return [*of_hosts, *(LeafAuditRequested(leaf=name, az=az) for name, az in leaves.items())]
 
 

@@ -27,7 +27,7 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 @click.option("--label", help="Take the port from any network that carries this label.")
 @click.option("--az", default="az1", show_default=True, help="Availability zone.")
 @click.option("--host", help="Pin the instance to this host.")
-@click.option("--kind", type=click.Choice(["container", "vm"]), default="container", show_default=True)
+@click.option("--kind", type=click.Choice(["container", "vm", "bm"]), default="container", show_default=True)
 @click.option("--timeout", "timeout_s", type=POSITIVE, default=30.0, show_default=True, help="Seconds to wait.")
 @server_options()
 def spawn(

@@ -4,24 +4,37 @@ import asyncio
 import os
 import re
 import signal
-from contextlib import AsyncExitStack
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import click
 import structlog
 
-from driftline.cli.common import faults_option, people, print_json, progress_console, run, server_options
+from driftline.cli.common import (
+    duplicates_option,
+    faults_option,
+    people,
+    print_json,
+    progress_console,
+    run,
+    server_options,
+)
 from driftline.discovery import Running, announced, find
 from driftline.errors import UsageError
 from driftline.parts import all_workers
-from driftline.plane import all_in_one, one_worker, only_fabric, only_projector
-from driftline.stack import Options, open_bus, open_stack
+from driftline.plane import Plane, all_in_one, one_worker, only_fabric, only_projector
+from driftline.stack import Bus, Options, open_bus, open_stack
 from driftline.world_setup import WorldChoice, describe_world, world_options
 from workers.devices.simulated.faults import FaultPlan
+from workers.devices.simulated.mobility import DuplicateRule
 
 log = structlog.get_logger("driftline")
 
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+#: What runs the modelled fabric on a bus.
+StartFabric = Callable[[Bus], AbstractAsyncContextManager[Plane]]
 #: The roles that can run as a process of their own.
 ROLES = (*all_workers(), "fabric", "projector")
 
@@ -29,16 +42,17 @@ ROLES = (*all_workers(), "fabric", "projector")
 @click.command()
 @world_options
 @faults_option
+@duplicates_option
 @server_options("info")
-def up(options: Options, world: WorldChoice, faults: FaultPlan, as_json: bool) -> None:
+def up(options: Options, world: WorldChoice, faults: FaultPlan, duplicates: DuplicateRule, as_json: bool) -> None:
     """Run the control plane until interrupted: all workers, the modelled fabric and the projections."""
-    run(_up(options, world, faults))
+    run(_up(options, world, faults, duplicates))
 
 
-async def _up(options: Options, world: WorldChoice, faults: FaultPlan) -> None:
+async def _up(options: Options, world: WorldChoice, faults: FaultPlan, duplicates: DuplicateRule) -> None:
     async with open_stack(options, join_running=False) as stack:
         described = await describe_world(stack, world)
-        async with all_in_one(stack, faults):
+        async with all_in_one(stack, faults, duplicates):
             servers = stack.servers
             note = Running(
                 pid=os.getpid(),
@@ -57,12 +71,19 @@ async def _up(options: Options, world: WorldChoice, faults: FaultPlan) -> None:
 @click.argument("role", type=click.Choice(ROLES))
 @click.option("--host", "hosts", multiple=True, help="compute, ovs-agent: serve only this host (repeatable).")
 @faults_option
+@duplicates_option
 @click.option(
     "--journal", type=click.Path(path_type=Path, dir_okay=False), help="fabric: keep the devices' state here."
 )
 @server_options("info")
 def worker(
-    options: Options, role: str, hosts: tuple[str, ...], faults: FaultPlan, journal: Path | None, as_json: bool
+    options: Options,
+    role: str,
+    hosts: tuple[str, ...],
+    faults: FaultPlan,
+    duplicates: DuplicateRule,
+    journal: Path | None,
+    as_json: bool,
 ) -> None:
     """Run one ROLE as a process of its own, until interrupted."""
     if hosts and not (role in all_workers() and all_workers()[role].per_host):
@@ -71,16 +92,17 @@ def worker(
         if not _HOST.fullmatch(host):
             raise UsageError(f"--host: {host!r} cannot be the name of a host")
     _need_servers(options, f"worker {role}")
-    run(_worker(options, role, hosts, faults, journal))
+    fabric = partial(only_fabric, faults=faults, journal=journal, duplicates=duplicates)
+    run(_worker(options, role, hosts, fabric))
 
 
-async def _worker(options: Options, role: str, hosts: tuple[str, ...], faults: FaultPlan, journal: Path | None) -> None:
+async def _worker(options: Options, role: str, hosts: tuple[str, ...], fabric: StartFabric) -> None:
     async with AsyncExitStack() as exits:
         if role == "projector":
             await exits.enter_async_context(only_projector(await exits.enter_async_context(open_stack(options))))
         else:
             bus = await exits.enter_async_context(open_bus(options))
-            plane = only_fabric(bus, faults, journal) if role == "fabric" else one_worker(bus, role, hosts)
+            plane = fabric(bus) if role == "fabric" else one_worker(bus, role, hosts)
             await exits.enter_async_context(plane)
         log.info("worker runs", role=role, hosts=list(hosts) or "all")
         await _until_interrupted()

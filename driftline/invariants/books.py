@@ -1,6 +1,7 @@
 """What the auditor writes down of ports and hosts, in the plainest way and without the folds of ``projections``."""
 
 from bus.events import (
+    BARE_METAL,
     HostAdded,
     HostDown,
     HostFenced,
@@ -129,7 +130,7 @@ class Host:
 
     def __init__(self, e: HostAdded) -> None:
         self.name, self.interface, self.leaves = e.host, e.interface, (e.leaf_a, e.leaf_b)
-        self.pair = physical_network(e.leaf_a, e.leaf_b)
+        self.pair, self.is_bare = physical_network(e.leaf_a, e.leaf_b), e.kind == BARE_METAL
         self.state = "up"
         self.epoch = self.resynced = 0
         self.fenced = self.has_returned = False

@@ -39,7 +39,9 @@ class Devices:
                 self._usable(fabric, port, claim)
 
     def _host(self, host: Host, device: HostDevice) -> None:
-        """A host that is up holds only claims of its own of which something may be left."""
+        """A host that is up holds only claims of its own of which something may be left; bare metal has no flows."""
+        if host.is_bare and device.flows:
+            raise Violation(4, f"{host.name} is bare metal and holds flows", min(device.flows))
         if host.is_up:
             for part, held in (("vNIC", device.vnics), ("flows", device.flows)):
                 for port in held:
@@ -88,6 +90,8 @@ class Devices:
         vlan_of: dict[int, int] = {}
         size = 0
         for interface, vlans in leaf.interfaces.items():
+            if len(vlans) > 1 and (leaf.leaf, interface) in self._untagged():
+                raise Violation(10, f"{leaf.leaf} carries VLANs {sorted(vlans)} on {interface}, to bare metal")
             for vlan, entry in vlans.items():
                 size += 1
                 self.exercised.update((9, 10))
@@ -99,6 +103,10 @@ class Devices:
                     raise Violation(10, f"{leaf.leaf} carries VLAN {vlan} on {interface}, which no port needs")
         if size > leaf.capacity:
             raise Violation(9, f"{leaf.leaf} holds {size} entries, its hardware {leaf.capacity}")
+
+    def _untagged(self) -> set[tuple[str, str]]:
+        """The leaf interfaces that bare metal hangs on, which has one VLAN: it cannot tell them apart."""
+        return {(leaf, host.interface) for host in self.ledger.hosts.values() if host.is_bare for leaf in host.leaves}
 
     def _fenced(self, fabric: Fabric) -> None:
         """No leaf carries anything for a host that was cut off."""

@@ -73,7 +73,7 @@ def fabric_of(auditor: Auditor, dump: dict[str, Any]) -> Fabric:
     for host in auditor.hosts.values():
         for leaf in host.leaves:
             fabric.add_leaf(leaf, "")
-        fabric.add_host(host.name, *host.leaves, host.interface)
+        fabric.add_host(host.name, *host.leaves, host.interface, bare=host.is_bare)
     for name, held in dump["hosts"].items():
         vnics, flows = msgspec.convert((held["vnics"], held["flows"]), tuple[dict[str, Vnic], dict[str, Flow]])
         fabric.restore(HostState(name, vnics, flows, held["trunk"]))

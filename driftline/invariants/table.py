@@ -37,7 +37,7 @@ _ALWAYS = (
     ("no two ports share (VRF, IP) or (L2 segment, MAC); reserved addresses are never given out", True, ""),
     ("at most one port has a given name", True, ""),
     ("per pool: allocated + free + cooling down + reserved = size", True, "no address cools down yet"),
-    ("usable iff both planes are ACTIVE for the same host and generation", True, "no BM ports yet"),
+    ("usable iff both planes are ACTIVE for the same host and generation", True, ""),
     ("drift keeps port id, IP, MAC, VRF and VNI", True, "no floating IPs yet"),
     ("a generation never decreases; a report of an older one changes nothing", True, ""),
     ("redelivery and duplicates give identical projections; a rebuild equals live", True, "order between ports"),

@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 
+from driftline.simulator.loop import now_us
 from workers.devices.protocol import DevicesUnavailable, Outcome
 from workers.devices.simulated.driver import SimulatedDevices
 from workers.devices.simulated.fabric import Fabric, Performed
@@ -29,7 +30,7 @@ class Machinery(SimulatedDevices):
     """The devices; ``counts`` is how often what became of an effect."""
 
     def __init__(self, fabric: Fabric, counts: Counter[str]) -> None:
-        super().__init__(fabric)
+        super().__init__(fabric, clock=now_us)
         self.counts = counts
         self.busy = 0
         self.set_faults(FaultPlan())
@@ -105,6 +106,7 @@ class Hands:
 
         def land() -> None:
             devices.on_their_way -= 1
+            devices.fabric.mobility.now_us = now_us()
             devices.fabric.perform(effect)
 
         asyncio.get_running_loop().call_later(delay_s, land)

@@ -41,7 +41,8 @@ class Draft:
         self.requests = requests
         self.faults: list[AnyAction] = []
         local = _local()
-        hosted = local if layout == "shared" else tuple(f"{name}@{host}" for name in local for host in place.hosts)
+        apart = tuple(f"{name}@{host}" for name in local for host in place.hosts if place.runs(name, host))
+        hosted = local if layout == "shared" else apart
         self.processes = (*central(), *hosted)
 
     def usual(self, count: int = 18, weights: dict[str, float] | None = None, **more: float) -> None:

@@ -12,9 +12,11 @@ from bus.events import (
     InstanceDeleteRequested,
     InstanceDriftRequested,
     LeafAuditRequested,
+    LeafMacClearRequested,
     PortCreateRequested,
     SpawnRequested,
 )
+from bus.events.instance import Kind
 from driftline.simulator.actions import Ask
 from driftline.simulator.worlds import AZ, Place
 
@@ -43,7 +45,9 @@ class Requests:
             kind = self._chance.choices(list(weights), list(weights.values()))[0]
             getattr(self, kind)(at_s)
 
-    def spawn(self, at_s: float, *, network: str | None = None, host: str | None = None) -> str:
+    def spawn(
+        self, at_s: float, *, network: str | None = None, host: str | None = None, kind: Kind = "container"
+    ) -> str:
         """One instance, anywhere or as told. Returns its id."""
         self._names += 1
         instance = f"i{self._names}"
@@ -53,11 +57,15 @@ class Requests:
         labels = {"app": "web", "pod": self._chance.choice("abcdefgh")} if self._chance.random() < 0.2 else {}
         name = f"name-{self._names if self._chance.random() < 0.9 else 1}"
         event = SpawnRequested(
-            instance=instance, name=name, az=AZ, network=network, label=label, host=host, labels=labels
+            instance=instance, name=name, az=AZ, network=network, label=label, host=host, labels=labels, kind=kind
         )
         self.ask(at_s, event)
         self.spawned[instance] = at_s
         return instance
+
+    def bare(self, at_s: float) -> None:
+        """A host of bare metal is wanted."""
+        self.spawn(at_s, kind="bm")
 
     def pinned(self, at_s: float) -> None:
         """A spawn on a host of its own choice."""
@@ -150,6 +158,10 @@ class Requests:
     def return_host(self, at_s: float, host: str | None = None) -> None:
         """An operator gives a host back."""
         self.ask(at_s, HostReturnRequested(host=host or self._chance.choice(self._place.hosts)), "operator")
+
+    def clear_mac(self, at_s: float, leaf: str, vni: int, mac: str) -> None:
+        """An operator clears a MAC, whether a leaf has frozen it or not."""
+        self.ask(at_s, LeafMacClearRequested(leaf=leaf, az=AZ, vni=vni, mac=mac), "operator")
 
     def audit(self, at_s: float) -> None:
         """An operator has one device compared with the log."""

@@ -112,7 +112,7 @@ class Site:
         if layout == "shared":
             return processes + [Process(self, worker) for worker in local]
         for worker in local:
-            for host in hosts:
+            for host in [host for host in hosts if self.scenario.place.runs(worker.name, host)]:
                 subject = f"dl.*.*.*.{host}.>" if layout == "filtered" else ""
                 processes.append(Process(self, worker, frozenset({host}), subject))
         return processes

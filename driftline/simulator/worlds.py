@@ -30,11 +30,17 @@ class Place(msgspec.Struct, frozen=True):
     hosts: tuple[str, ...]
     networks: tuple[str, ...]
     labels: tuple[str, ...]
+    #: Those of the hosts that are bare metal.
+    bare: tuple[str, ...] = ()
 
     @property
     def leaves(self) -> tuple[str, ...]:
         """All leaves."""
         return tuple(leaf for pair in PAIRS for leaf in pair)
+
+    def runs(self, worker: str, host: str) -> bool:
+        """Whether this per-host worker serves ``host``: for bare metal nova-compute speaks, and nobody else."""
+        return worker == "compute" or host not in self.bare
 
 
 def draw_place(chance: random.Random, *, tight: bool = False) -> Place:

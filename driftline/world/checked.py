@@ -13,6 +13,7 @@ import msgspec
 
 from bus.envelope import Recorded
 from bus.events import (
+    BARE_METAL,
     AnyEvent,
     AzAdded,
     Event,
@@ -250,6 +251,8 @@ def _check_host(host: HostAdded, facts: Facts) -> None:
             raise _wrong(host, "interface", host.interface, f"of {leaf.leaf} is taken by {other}")
     if host.capacity < 1:
         raise _wrong(host, "capacity", host.capacity, "is less than 1")
+    if host.kind == BARE_METAL and host.capacity != 1:
+        raise _wrong(host, "capacity", host.capacity, "is not 1: bare metal is one instance")
     _check_pair(host, facts)
     _check_leaf_pairs(host, facts)
 

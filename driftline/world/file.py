@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from bus.events import (
+    BARE_METAL,
     LEAF_CAPACITY,
     AnyEvent,
     AzAdded,
@@ -29,6 +30,8 @@ from bus.events.host import HostKind, HostLayout
 from bus.events.network import Cidr
 from driftline.world.errors import WorldError, explain
 
+#: How many instances a host may hold, unless the file says otherwise; bare metal holds one.
+CAPACITY = 500
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -81,7 +84,7 @@ class LeafPair(Entry, frozen=True):
     hosts: Positive
     first_host: Positive = 1
     first_interface: Positive = 1
-    capacity: int = 500
+    capacity: int | None = None
     kind: HostKind = "server"
     layout: HostLayout = "driftline"
 
@@ -93,7 +96,7 @@ class Host(Entry, frozen=True):
     az: Token
     leaves: tuple[Token, Token]
     interface: Token
-    capacity: int = 500
+    capacity: int | None = None
     kind: HostKind = "server"
     layout: HostLayout = "driftline"
 
@@ -207,7 +210,7 @@ def _events(file: WorldFile) -> Iterator[AnyEvent]:
             leaf_a=leaf_a,
             leaf_b=leaf_b,
             interface=host.interface,
-            capacity=host.capacity,
+            capacity=_capacity(host),
             kind=host.kind,
             layout=host.layout,
         )
@@ -225,6 +228,12 @@ def _hosts_of(pair: LeafPair) -> Iterator[Host]:
             kind=pair.kind,
             layout=pair.layout,
         )
+
+
+def _capacity(host: Host) -> int:
+    if host.capacity is not None:
+        return host.capacity
+    return 1 if host.kind == BARE_METAL else CAPACITY
 
 
 def _tenancy(file: WorldFile) -> Iterator[AnyEvent]:

@@ -157,8 +157,15 @@ class Here:
 @asynccontextmanager
 async def two_racks(hosts: int, *options: str) -> AsyncIterator[Here]:
     """A ``driftline up`` on two racks of ``hosts`` hosts each."""
+    async with running(WORLD.format(hosts=hosts, second=hosts + 1), *options) as here:
+        yield here
+
+
+@asynccontextmanager
+async def running(world: str, *options: str) -> AsyncIterator[Here]:
+    """A ``driftline up`` on this world."""
     async with site() as place:
-        (place.folder / "world.toml").write_text(WORLD.format(hosts=hosts, second=hosts + 1))
+        (place.folder / "world.toml").write_text(world)
         await start_up(place, "--world", "world.toml", *options)
         note = place.note()
         async with open_stack(Options(nats=note["nats"], postgres=note["postgres"])) as stack:

@@ -44,6 +44,8 @@ def _scalars(kind: msgspec.inspect.Type) -> SearchStrategy[object]:
 def _texts(pattern: str | None) -> SearchStrategy[object]:
     if pattern is None:
         return st.text(max_size=20)
+    if "f]{2}:" in pattern:
+        return st.binary(min_size=6, max_size=6).map(lambda octets: octets.hex(":"))
     return _CIDRS if "/" in pattern else _TOKENS
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from bus.envelope import Envelope, Recorded, recorded
 from bus.errors import Conflict
-from bus.events import Event, PortBindRequested, PortPlugged, PortUnplugged
+from bus.events import Event, LeafVlanAdded, PortBindRequested, PortPlugged, PortUnplugged
 from tests.workers.playbook import (
     L1,
     L2,
@@ -188,7 +188,7 @@ def test_a_replay_decides_nothing_and_a_later_decision_knows_the_past() -> None:
 def test_only_what_it_folds_or_decides_on_is_wanted() -> None:
     machine = Machine(compute.WORKER)
     assert machine.wants(PortPlugged)
-    assert not machine.wants(type(WORLD[0]))
+    assert not machine.wants(LeafVlanAdded)
 
 
 def test_hosts_limit_only_a_worker_that_acts_for_hosts() -> None:

@@ -28,7 +28,7 @@ def check(world: World, network: NetworkCreated) -> Refusal | None:
 
 
 def may_move(port: PortRow, source: HostRow, target: HostRow) -> Refusal | None:
-    """An instance on bare metal is its host."""
+    """An instance on bare metal is its host: it goes nowhere, and none comes."""
     for host in (source, target):
         if host.kind == BARE_METAL:
             return Refusal("a host of bare metal takes part in no drift", "host", f"{host.host} ({host.kind})")

@@ -7,16 +7,16 @@ differs (devices, events, a worker of its own) belongs to the model's own files:
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bus.events import NetworkCreated
+from bus.events import BARE_METAL, NetworkCreated
 from projections.addresses import Addresses
 from projections.port_rows import PortRow
 from projections.world import HostRow, NetworkRow, World
 from workers.worker import Worker
 
+__all__ = ["BARE_METAL", "IPAM", "NetworkModel", "Refusal", "Segment", "moves_freely", "no_rules"]
+
 #: The worker that allocates unless a model says otherwise.
 IPAM = "ipam"
-#: The kind of host that is its one instance: no agent, no OVS.
-BARE_METAL = "bare-metal"
 
 
 class Refusal(NamedTuple):

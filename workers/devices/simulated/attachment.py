@@ -1,7 +1,8 @@
 """What the devices of a fabric know about where a vNIC is: on a bridge's VLAN, and below which leaf interfaces.
 
 A vNIC is attached to a leaf when its host has power, br-int tags its frames, the trunk carries the VLAN and the leaf's
-interface maps that to a VNI. The leaf then advertises its MAC and its host route (EVPN type 2, RFC 7432 section 7.2).
+interface maps that to a VNI. On bare metal it sends untagged frames, on the access VLAN of the leaf's interface. The
+leaf then advertises its MAC and its host route (EVPN type 2, RFC 7432 section 7.2).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,6 +11,7 @@ from typing import NamedTuple
 from workers.devices.simulated.fabric import Fabric, Place, Uplink
 from workers.devices.simulated.host import HostDevice
 from workers.devices.simulated.leaf import Entry
+from workers.devices.simulated.mobility import MacKey, attached, pair_of
 
 
 class StoppedError(Exception):
@@ -24,6 +26,11 @@ class Egress(NamedTuple):
     vlan: int
     entry: Entry
 
+    @property
+    def mac_key(self) -> MacKey:
+        """What the leaves remember the vNIC by."""
+        return self.entry.vni, self.place.vnic.mac
+
 
 class Segment(NamedTuple):
     """A layer 2 segment as one host sees it: a VLAN of its bridge and what leaves map that to."""
@@ -35,13 +42,8 @@ class Segment(NamedTuple):
 
 def egresses(fabric: Fabric, place: Place) -> Iterator[Egress]:
     """The leaf interfaces below which the vNIC at ``place`` is attached."""
-    vlan = _vlan(place)
-    if vlan not in place.host.trunk:
-        return
-    for uplink in fabric.uplinks(place.host.host):
-        entry = uplink.leaf.entry(uplink.interface, vlan)
-        if entry is not None and uplink.interface not in uplink.leaf.trunk.shut:
-            yield Egress(place, uplink, vlan, entry)
+    for uplink, vlan, entry in attached(fabric.uplinks(place.host.host), place.host, place.port):
+        yield Egress(place, uplink, vlan, entry)
 
 
 def is_heard(fabric: Fabric, place: Place) -> bool:
@@ -70,6 +72,21 @@ def tag(place: Place) -> int:
     return flow.vlan
 
 
+def sends_on(fabric: Fabric, place: Place) -> list[tuple[Uplink, int]]:
+    """The ends of the host's bond, and the VLAN that each leaf takes the vNIC's frames for; 0 where it takes none.
+
+    Raises StoppedError if they do not leave the host.
+    """
+    uplinks = fabric.uplinks(place.host.host)
+    if place.host.bare:
+        if not place.host.powered:
+            raise StoppedError(f"host {place.host.host}: no power")
+        return [(uplink, uplink.leaf.access_vlan(uplink.interface)) for uplink in uplinks]
+    vlan = tag(place)
+    check_trunk(place, vlan)
+    return [(uplink, vlan) for uplink in uplinks]
+
+
 def check_trunk(place: Place, vlan: int) -> None:
     """Raises StoppedError if the trunk of the vNIC's host does not carry ``vlan``."""
     if vlan not in place.host.trunk:
@@ -79,6 +96,9 @@ def check_trunk(place: Place, vlan: int) -> None:
 def carried(uplink: Uplink, vlan: int) -> Entry:
     """What the leaf interface maps ``vlan`` to. Raises StoppedError if it does not carry it."""
     check_open(uplink)
+    if not vlan:
+        count = len(uplink.leaf.interfaces.get(uplink.interface, {}))
+        raise StoppedError(f"leaf {uplink.leaf.leaf}: {uplink.interface} has no access VLAN, it carries {count} VLANs")
     entry = uplink.leaf.entry(uplink.interface, vlan)
     if entry is None:
         raise StoppedError(f"leaf {uplink.leaf.leaf}: {uplink.interface} does not carry VLAN {vlan}")
@@ -93,9 +113,7 @@ def check_open(uplink: Uplink) -> None:
 
 def explain(fabric: Fabric, place: Place, *, vni: int = 0, vrf: str = "") -> None:
     """Raises StoppedError with the first reason why no leaf advertises the vNIC in ``vni`` or in ``vrf``."""
-    vlan = tag(place)
-    check_trunk(place, vlan)
-    for uplink in fabric.uplinks(place.host.host):
+    for uplink, vlan in sends_on(fabric, place):
         entry = carried(uplink, vlan)
         leaf = uplink.leaf.leaf
         if vni and entry.vni != vni:
@@ -119,8 +137,40 @@ def check_alone(fabric: Fabric, place: Place, segment: Segment) -> None:
 def on_segment(fabric: Fabric, places: Iterable[Place], segment: Segment) -> list[Place]:
     """Those of ``places`` that share the segment, within the host or over the leaves."""
     places = list(places)
-    over_leaves = [e.place for place in places for e in egresses(fabric, place) if e.entry.vni in segment.vnis]
-    return on_bridge(places, segment.host, segment.vlan) + over_leaves
+    heard = [e for place in places for e in egresses(fabric, place) if e.entry.vni in segment.vnis]
+    return on_bridge(places, segment.host, segment.vlan) + [egress.place for egress in newest(fabric, heard)]
+
+
+def newest(fabric: Fabric, found: Iterable[Egress]) -> list[Egress]:
+    """Of routes to a MAC those with its highest sequence number (RFC 7432, section 15); equal ones are all kept."""
+    known = [(egress, sequence(fabric, egress)) for egress in found]
+    highest: dict[MacKey, int] = {}
+    for egress, number in known:
+        highest[egress.mac_key] = max(number, highest.get(egress.mac_key, 0))
+    return [egress for egress, number in known if highest[egress.mac_key] == number]
+
+
+def sequence(fabric: Fabric, egress: Egress) -> int:
+    """The sequence number of the route that the leaf advertises."""
+    pair = pair_of(fabric.uplinks(egress.place.host.host))
+    return fabric.mobility.sequence(*egress.mac_key, pair)
+
+
+def heard_last(fabric: Fabric, places: Iterable[Place]) -> Place | None:
+    """Of ``places``, one that a leaf hears: that with the highest sequence number. None if no leaf hears any."""
+    heard = [egress for place in places for egress in egresses(fabric, place)]
+    return max(heard, key=lambda egress: sequence(fabric, egress)).place if heard else None
+
+
+def check_not_frozen(fabric: Fabric, uplink: Uplink, vni: int, mac: str) -> None:
+    """Raises StoppedError if ``mac`` is frozen as a duplicate: the leaves drop its frames (RFC 7432, section 15.1)."""
+    station = fabric.mobility.get(vni, mac)
+    if station is not None and station.frozen_us:
+        where = " and ".join(sorted(pair.replace(" ", "/") for pair in station.sequences))
+        raise StoppedError(
+            f"leaf {uplink.leaf.leaf}: MAC {mac} in VNI {vni} is frozen as a duplicate: it moved "
+            f"{len(station.moved_us)} times within {fabric.mobility.rule.window_us // 1_000_000} s, between {where}"
+        )
 
 
 def only_one(places: Sequence[Place]) -> Place:

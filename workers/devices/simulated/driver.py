@@ -1,29 +1,47 @@
 """The modelled devices as a driver: ``workers.devices.protocol.Devices`` over a fabric, with faults and a journal."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
 from workers.devices.protocol import Outcome
 from workers.devices.simulated.fabric import Cable, Fabric, Performed, SetHosts
 from workers.devices.simulated.faults import Dice, Fate, FaultPlan
 from workers.devices.simulated.journal import Journal, Partly, Record
+from workers.devices.simulated.mobility import DuplicateRule, Station
 from workers.devices.simulated.tamper import Act, check
 from workers.effects import AnyEffect
+
+
+def wall_clock() -> int:
+    """Microseconds since the Unix epoch."""
+    return time.time_ns() // 1000
 
 
 class SimulatedDevices:
     """Devices in this process. ``fabric`` may be looked at and traced at any time.
 
     With a journal, ``fabric`` is the journal's, so that the devices go on where they were. ``on_their_way`` counts the
-    late effects that nobody waits for and that have not reached their device yet.
+    late effects that nobody waits for and that have not reached their device yet. ``clock`` is the devices' own,
+    microseconds; ``duplicates`` says when a MAC that moves is a duplicate.
     """
 
-    def __init__(self, fabric: Fabric | None = None, plan: FaultPlan | None = None, journal: Journal | None = None):
+    def __init__(
+        self,
+        fabric: Fabric | None = None,
+        plan: FaultPlan | None = None,
+        journal: Journal | None = None,
+        *,
+        clock: Callable[[], int] = wall_clock,
+        duplicates: DuplicateRule | None = None,
+    ) -> None:
         """Raises ValueError when both a fabric and a journal, which brings its own, are given."""
         if fabric is not None and journal is not None:
             raise ValueError("fabric: the journal brings its own")
         self.fabric = journal.fabric if journal is not None else fabric or Fabric()
+        self.fabric.mobility.rule = duplicates or self.fabric.mobility.rule
         self.on_their_way = 0
+        self._clock = clock
         self._journal = journal
         self._dice = Dice(plan or FaultPlan())
 
@@ -46,17 +64,19 @@ class SimulatedDevices:
 
     def set_hosts(self, change: SetHosts) -> None:
         """See ``Fabric.set_hosts``. Raises ValueError."""
+        self._look_at_clock()
         self.fabric.set_hosts(change)
-        self._write([change])
+        self._write([change, *self._moves()])
 
     def tamper(self, acts: Iterable[Act]) -> None:
         """Do something to devices by hand. Raises ValueError for an act that cannot be; those before it are done."""
-        done: list[Act] = []
+        done: list[Record] = []
+        self._look_at_clock()
         try:
             for act in acts:
                 check(act)
                 self.fabric.tamper(act)
-                done.append(act)
+                done += [act, *self._moves()]
         finally:
             self._write(done)
 
@@ -106,10 +126,19 @@ class SimulatedDevices:
         return outcomes
 
     def _do(self, effect: AnyEffect, fate: Fate, noted: list[Record]) -> Performed:
+        self._look_at_clock()
         came = self.fabric.perform(effect, fate.part)
         if came.noted:
             noted.append(effect if fate.part >= 1 else Partly(effect, fate.part))
+        noted += self._moves()
         return came
+
+    def _look_at_clock(self) -> None:
+        self.fabric.mobility.now_us = self._clock()
+
+    def _moves(self) -> list[Station]:
+        """What has become of MACs that moved, which no effect tells."""
+        return self.fabric.mobility.take_changed()
 
     def _send_late(self, effect: AnyEffect, fate: Fate) -> None:
         """Perform ``effect`` when nobody waits for it any more, unless the devices themselves have ended by then."""

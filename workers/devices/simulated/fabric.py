@@ -13,12 +13,28 @@ from typing import Any, NamedTuple
 import msgspec
 
 from workers.devices.simulated.audit import audit_host, audit_leaf
+from workers.devices.simulated.contents import Leftovers, State, dump_of
 from workers.devices.simulated.device import CableDevice, Device, DeviceState, make
-from workers.devices.simulated.host import HostDevice, HostState, Vnic
+from workers.devices.simulated.host import HostDevice, Vnic
 from workers.devices.simulated.leaf import DEFAULT_CAPACITY, LeafDevice, LeafState
+from workers.devices.simulated.mobility import Mobility, Uplink
 from workers.devices.simulated.resync import resync_flows, resync_host
-from workers.devices.simulated.tamper import Act, AddEntry, DropEntry, tamper_with_host, tamper_with_leaf
-from workers.effects import AnyEffect, AuditHost, AuditLeaf, Difference, PortEffect, ResyncFlows, ResyncHost
+from workers.devices.simulated.tamper import Act, AddEntry, Announce, DropEntry, tamper_with_host, tamper_with_leaf
+from workers.effects import (
+    AnyEffect,
+    AuditHost,
+    AuditLeaf,
+    ClearMac,
+    Difference,
+    LeafVlan,
+    LookForDuplicates,
+    PortEffect,
+    ResyncFlows,
+    ResyncHost,
+)
+
+__all__ = ["Cable", "CableHost", "CableLeaf", "Fabric", "Performed", "Place", "SetHosts"]
+__all__ += ["Leftovers", "State", "Uplink", "dump_of"]  # from the modules that this one is made of
 
 
 class CableLeaf(msgspec.Struct, frozen=True, tag=True):
@@ -31,17 +47,19 @@ class CableLeaf(msgspec.Struct, frozen=True, tag=True):
 
 
 class CableHost(msgspec.Struct, frozen=True, tag=True):
-    """A host whose bond goes to ``interface`` of both leaves. ``layout``: how its inside is wired."""
+    """A host whose bond goes to ``interface`` of both leaves. ``layout``: how its inside is wired; ``bare``: it is bare
+    metal, without br-int.
+    """
 
     host: str
     leaf_a: str
     leaf_b: str
     interface: str
     layout: str = "driftline"
+    bare: bool = False
 
 
 Cable = CableLeaf | CableHost | CableDevice
-State = HostState | LeafState | DeviceState
 
 
 class SetHosts(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
@@ -67,13 +85,6 @@ class Performed(NamedTuple):
     noted: bool = True
 
 
-class Uplink(NamedTuple):
-    """One of the two ends of a host's bond."""
-
-    leaf: LeafDevice
-    interface: str
-
-
 class Place(NamedTuple):
     """Where a vNIC is."""
 
@@ -84,20 +95,6 @@ class Place(NamedTuple):
     def vnic(self) -> Vnic:
         """The vNIC itself."""
         return self.host.vnics[self.port]
-
-
-class Leftovers(msgspec.Struct, frozen=True):
-    """How much the devices of a fabric hold. All zero once everything has been deleted."""
-
-    vnics: int = 0
-    flows: int = 0
-    trunk_vlans: int = 0
-    leaf_entries: int = 0
-    vnis: int = 0
-    others: int = 0
-
-    def __bool__(self) -> bool:
-        return any(msgspec.structs.astuple(self))
 
 
 class Fabric:
@@ -113,6 +110,8 @@ class Fabric:
         self._by_port: defaultdict[str, dict[Place, None]] = defaultdict(dict)
         self._by_ip: defaultdict[str, dict[Place, None]] = defaultdict(dict)
         self._by_mac: defaultdict[str, dict[Place, None]] = defaultdict(dict)
+        #: What the leaves remember of MACs.
+        self.mobility = Mobility(self)
 
     # Cabling
 
@@ -125,16 +124,18 @@ class Fabric:
         self._cables[leaf] = cable
         return True
 
-    def add_host(self, host: str, leaf_a: str, leaf_b: str, interface: str, layout: str = "driftline") -> bool:
+    def add_host(
+        self, host: str, leaf_a: str, leaf_b: str, interface: str, layout: str = "driftline", *, bare: bool = False
+    ) -> bool:
         """Put up a host on two leaves. Returns whether it is new.
 
         Raises ValueError if the name is cabled otherwise already, a leaf is unknown, or an interface is taken.
         """
-        cable = CableHost(host, leaf_a, leaf_b, interface, layout)
+        cable = CableHost(host, leaf_a, leaf_b, interface, layout, bare)
         if self._is_known(host, cable):
             return False
         self._check_uplinks(cable)
-        self._hosts[host] = HostDevice(host, layout)
+        self._hosts[host] = HostDevice(host, layout, bare=bare)
         self._uplinks[host] = (Uplink(self._leaves[leaf_a], interface), Uplink(self._leaves[leaf_b], interface))
         self._taken[leaf_a, interface] = self._taken[leaf_b, interface] = host
         self._cables[host] = cable
@@ -156,8 +157,8 @@ class Fabric:
         match cable:
             case CableLeaf(leaf, vtep, capacity, az):
                 return self.add_leaf(leaf, vtep, capacity, az)
-            case CableHost(host, leaf_a, leaf_b, interface, layout):
-                return self.add_host(host, leaf_a, leaf_b, interface, layout)
+            case CableHost(host, leaf_a, leaf_b, interface, layout, bare):
+                return self.add_host(host, leaf_a, leaf_b, interface, layout, bare=bare)
             case CableDevice():
                 return self.add_device(cable)
 
@@ -177,9 +178,7 @@ class Fabric:
         leaf = self._leaves.get(effect.device)
         if leaf is None:
             return Performed(f"no device {effect.device}", noted=False)
-        if isinstance(effect, AuditLeaf):
-            return Performed(found=audit_leaf(leaf, effect), noted=False)
-        return Performed(leaf.apply(effect))
+        return self._perform_on_leaf(leaf, effect)
 
     def set_hosts(self, change: SetHosts) -> None:
         """See ``SetHosts``. Raises ValueError for a host that is not cabled; then nothing changed."""
@@ -189,6 +188,7 @@ class Fabric:
         for names, powered in ((change.power_off, False), (change.power_on, True)):
             for name in names:
                 self._hosts[name].powered = powered
+                self.mobility.look(self._hosts[name], self._hosts[name].vnics)
         for names, cut_off in ((change.cut_off, True), (change.reconnect, False)):
             for name in names:
                 self._hosts[name].cut_off = cut_off
@@ -199,17 +199,22 @@ class Fabric:
             if act.leaf not in self._leaves:
                 raise ValueError(f"no leaf {act.leaf}")
             tamper_with_leaf(self._leaves[act.leaf], act)
+            self._hear(act.leaf, act.interface, act.vlan)
             return
         if act.host not in self._hosts:
             raise ValueError(f"no host {act.host}")
         host = self._hosts[act.host]
         with self._indexed(host, (act.port,)):
             tamper_with_host(host, act)
+        if isinstance(act, Announce):
+            self.mobility.hear(host.host, act.port)
 
     def restore(self, state: State) -> None:
         """Have a device hold what ``state`` says and nothing else. Raises KeyError for a device that is not cabled."""
         if isinstance(state, LeafState):
             self._leaves[state.leaf].restore(state)
+            for interface in [interface for leaf, interface in self._taken if leaf == state.leaf]:
+                self._hear(state.leaf, interface)
             return
         if isinstance(state, DeviceState):
             self._devices[state.device].restore(state.held)
@@ -332,6 +337,28 @@ class Fabric:
                 case _:
                     return Performed(host.apply(effect))
 
+    def _perform_on_leaf(self, leaf: LeafDevice, effect: AnyEffect) -> Performed:
+        match effect:
+            case AuditLeaf(known=known):
+                return Performed(
+                    found=(*audit_leaf(leaf, effect), *self.mobility.duplicates(leaf.leaf, known)), noted=False
+                )
+            case LookForDuplicates(known=known):
+                return Performed(found=self.mobility.duplicates(leaf.leaf, known), noted=False)
+            case ClearMac(vni=vni, mac=mac):
+                return Performed(self.mobility.clear(vni, mac), noted=False)
+        error = leaf.apply(effect)
+        if isinstance(effect, LeafVlan):
+            self._hear(leaf.leaf, effect.interface, effect.vlan)
+        return Performed(error)
+
+    def _hear(self, leaf: str, interface: str, vlan: int = 0) -> None:
+        """The leaf hears who is below the interface now; ``vlan``: only who sends on this VLAN, or untagged."""
+        host = self._hosts.get(self._taken.get((leaf, interface), ""))
+        if host is not None:
+            tagged = [port for port, flow in host.flows.items() if vlan in (0, flow.vlan)]
+            self.mobility.look(host, host.vnics if host.bare else tagged)
+
     @contextmanager
     def _indexed(self, host: HostDevice, ports: Iterable[str]) -> Iterator[None]:
         """Whatever becomes of the vNICs of ``ports`` meanwhile is found by its address afterwards."""
@@ -345,6 +372,7 @@ class Fabric:
                     self._forget(place, old)
                 if new is not None:
                     self._remember(place, new)
+        self.mobility.look(host, before)
 
     def _remember(self, place: Place, vnic: Vnic) -> None:
         self._by_port[place.port][place] = None
@@ -356,36 +384,6 @@ class Fabric:
             del index[key][place]
             if not index[key]:
                 del index[key]
-
-
-def dump_of(states: Iterable[State]) -> dict[str, Any]:
-    """``Fabric.dump`` of what the devices hold, without epochs and fences: they say how it came to be, not what it is.
-
-    A device may come in several parts.
-    """
-    hosts: dict[str, Any] = {}
-    leaves: dict[str, Any] = {}
-    trunks: dict[str, Any] = {}
-    others: dict[str, Any] = {}
-    for state in states:
-        if isinstance(state, DeviceState):
-            others |= {state.device: state.held} if state.held else {}
-            continue
-        if isinstance(state, HostState):
-            if state.vnics or state.flows or state.trunk:
-                held = hosts.setdefault(state.host, {"vnics": {}, "flows": {}, "trunk": []})
-                held["vnics"] |= msgspec.to_builtins(state.vnics)
-                held["flows"] |= msgspec.to_builtins(state.flows)
-                held["trunk"] += state.trunk
-            continue
-        if state.trunk or state.shut:
-            trunks[state.leaf] = {"vlans": state.trunk, "shut": state.shut}
-        if state.entries:
-            interfaces = leaves.setdefault(state.leaf, {})
-            for interface, vlan, entry in state.entries:
-                interfaces.setdefault(interface, {})[vlan] = msgspec.to_builtins(entry)
-    further = {"devices": others, "trunks": trunks}
-    return {"hosts": hosts, "leaves": leaves} | {part: held for part, held in further.items() if held}
 
 
 _host_name = attrgetter("host.host", "port")

@@ -67,12 +67,14 @@ class HostDevice:
     as it is on a real bridge, so that a test can break it. ``cookie`` is the newest one that any flow was given,
     ``resynced`` the newest epoch that the host was cleaned at, and ``kept`` what was its own then. A host without
     power (``powered``) forwards nothing, one that is ``cut_off`` does; neither can be spoken to, and both keep what
-    they hold. ``layout`` is how its inside is wired (``layouts``).
+    they hold. ``layout`` is how its inside is wired (``layouts``). On ``bare`` metal there is no bridge: a vNIC is the
+    host's own NIC, and sends untagged frames.
     """
 
-    def __init__(self, host: str, layout: str = "driftline") -> None:
+    def __init__(self, host: str, layout: str = "driftline", *, bare: bool = False) -> None:
         self.host = host
         self.layout = layout
+        self.bare = bare
         self.vnics: dict[str, Vnic] = {}
         self.flows: dict[str, Flow] = {}
         self.trunk: set[int] = set()
@@ -93,6 +95,17 @@ class HostDevice:
         if not self.powered:
             return f"host {self.host}: no power"
         return f"host {self.host}: cut off from the control plane" if self.cut_off else ""
+
+    def vlan_of(self, port: str) -> int:
+        """The VLAN that the trunk carries the frames of the port's vNIC on; 0 if they do not get there with one."""
+        flow, vnic = self.flows.get(port), self.vnics.get(port)
+        if flow is None or vnic is None or not self.powered or flow.vlan not in self.trunk:
+            return 0
+        return flow.vlan if (flow.mac, flow.generation) == (vnic.mac, vnic.generation) else 0
+
+    def sends_untagged(self, port: str) -> bool:
+        """Whether frames of ``port`` leave the host as they are: it is bare metal, and this is its NIC."""
+        return self.bare and self.powered and port in self.vnics
 
     def apply(self, effect: AnyEffect) -> str:
         """Bring one port to what ``effect`` wishes. Returns why it could not be, then nothing changed; or ``""``.
@@ -218,6 +231,8 @@ class HostDevice:
 
     def _refusal(self, port: str, flow: Flow) -> str:
         """Why flows of this generation cannot be, or ``""``. An agent is led by the devices it detects on br-int."""
+        if self.bare:
+            return f"host {self.host}: bare metal has no br-int"
         fences = self._vnic_fences.get(port, 0), self._flow_fences.get(port, 0)
         if flow.generation <= max(fences):  # flows follow the vNIC: they do not come once it is gone
             return self._withdrawn(port, flow.generation)

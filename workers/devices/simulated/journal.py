@@ -1,7 +1,8 @@
 """The memory of devices that outlive the process that models them: an append-only file of what was done to them.
 
 JSON lines: the cabling, the effects that reached a device (refused ones too: they count as well, and replaying is
-deterministic), power and partitions of hosts, what was done by hand, and whole states of devices after a compaction.
+deterministic), power and partitions of hosts, what was done by hand, the moves of MACs with their times, and whole
+states of devices after a compaction.
 One write per group and no fsync: this is a model's memory, not a log that anyone relies on after a power failure.
 """
 
@@ -16,7 +17,8 @@ from workers.devices.simulated.device import CableDevice, DeviceState
 from workers.devices.simulated.fabric import Cable, CableHost, CableLeaf, Fabric, SetHosts, State
 from workers.devices.simulated.host import HostState
 from workers.devices.simulated.leaf import LeafState
-from workers.devices.simulated.tamper import Act, AddEntry, AddFlow, AddVnic, DropEntry, DropFlow, DropVnic
+from workers.devices.simulated.mobility import Station
+from workers.devices.simulated.tamper import Act, AddEntry, AddFlow, AddVnic, Announce, DropEntry, DropFlow, DropVnic
 from workers.effects import AnyEffect
 
 
@@ -27,7 +29,7 @@ class Partly(msgspec.Struct, frozen=True, tag=True):
     part: float
 
 
-Record = AnyEffect | Partly | Cable | SetHosts | Act | State
+Record = AnyEffect | Partly | Cable | SetHosts | Act | State | Station
 
 #: A journal with more lines than this is rewritten when it is opened.
 COMPACT_ABOVE_LINES = 100_000
@@ -54,7 +56,7 @@ class Journal:
         lines = whole.split(b"\n") if whole else []
         self.fabric = _rebuild(path, lines)
         if len(lines) > compact_above_lines:
-            _replace(path, [*self.fabric.cables(), *self.fabric.states()])
+            _replace(path, [*self.fabric.cables(), *self.fabric.states(), *self.fabric.mobility.stations()])
         self._file: BinaryIO = path.open("ab")
         if len(lines) <= compact_above_lines and len(whole) + 1 < len(data):
             self._file.truncate(len(whole) + 1 if whole else 0)
@@ -90,6 +92,7 @@ def _rebuild(path: Path, lines: Iterable[bytes]) -> Fabric:
             _replay(fabric, _decoder.decode(line))
         except (msgspec.MsgspecError, ValueError, KeyError) as error:
             raise JournalBroken(f"{path}: line {number}: {error}") from error
+    fabric.mobility.take_changed()  # it is in the journal
     return fabric
 
 
@@ -99,9 +102,11 @@ def _replay(fabric: Fabric, record: Record) -> None:
             fabric.cable(record)
         case HostState() | LeafState() | DeviceState():
             fabric.restore(record)
+        case Station():
+            fabric.mobility.restore(record)
         case SetHosts():
             fabric.set_hosts(record)
-        case AddVnic() | DropVnic() | AddFlow() | DropFlow() | AddEntry() | DropEntry():
+        case AddVnic() | DropVnic() | AddFlow() | DropFlow() | Announce() | AddEntry() | DropEntry():
             fabric.tamper(record)
         case Partly(effect, part):
             fabric.perform(effect, part)

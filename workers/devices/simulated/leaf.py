@@ -133,6 +133,11 @@ class LeafDevice:
         vlans = self.interfaces.get(interface)
         return None if vlans is None else vlans.get(vlan)
 
+    def access_vlan(self, interface: str) -> int:
+        """The VLAN of untagged frames on ``interface``: the one that it carries. 0 if it carries none, or several."""
+        vlans = self.interfaces.get(interface, {})
+        return next(iter(vlans)) if len(vlans) == 1 else 0
+
     def state(self) -> LeafState:
         """All that the leaf holds, in the order of names."""
         entries = [

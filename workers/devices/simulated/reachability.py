@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 
 import msgspec
 
-from workers.devices.simulated.attachment import StoppedError, is_heard, powered_first
+from workers.devices.simulated.attachment import StoppedError, heard_last, is_heard, powered_first
 from workers.devices.simulated.fabric import Fabric, Place
 from workers.devices.simulated.walks import ADMITS, WALKS, Packet
 
@@ -66,10 +66,11 @@ def ping(fabric: Fabric, port: str, other: str) -> Path:
 
 
 def _source(fabric: Fabric, port: str) -> Place:
-    """Where ``port`` sends from: if it has several vNICs, one that a leaf hears."""
+    """Where ``port`` sends from: if it has several vNICs, the one that the leaves have heard last."""
     first = vnic_of(fabric, port)
-    heard = (place for place in fabric.places_of_port(port) if is_heard(fabric, place))
-    return next(heard, first)
+    places = fabric.places_of_port(port)
+    on_trunk = (place for place in places if is_heard(fabric, place))
+    return heard_last(fabric, places) or next(on_trunk, first)
 
 
 def vnic_of(fabric: Fabric, port: str) -> Place:

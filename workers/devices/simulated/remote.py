@@ -11,9 +11,11 @@ from bus.errors import CallFailed, LogUnavailable, NoResponder
 from workers.devices.protocol import DevicesUnavailable, Outcome
 from workers.devices.simulated.device import CableDevice
 from workers.devices.simulated.driver import SimulatedDevices
+from workers.devices.simulated.evpn import Route, routes
 from workers.devices.simulated.fabric import Cable, CableHost, CableLeaf, Fabric, Leftovers, SetHosts, State, dump_of
 from workers.devices.simulated.faults import FaultPlan
-from workers.devices.simulated.hops import Route, route
+from workers.devices.simulated.hops import Route as HopRoute
+from workers.devices.simulated.hops import route
 from workers.devices.simulated.reachability import Path, trace
 from workers.devices.simulated.tamper import Act
 from workers.devices.simulated.wire import (
@@ -24,6 +26,7 @@ from workers.devices.simulated.wire import (
     Answer,
     Apply,
     Ask,
+    AskRoutes,
     Cabling,
     Channel,
     Counted,
@@ -37,6 +40,7 @@ from workers.devices.simulated.wire import (
     Refused,
     Request,
     Routed,
+    Routes,
     SetFaults,
     Tamper,
     Trace,
@@ -89,14 +93,6 @@ def _answers(devices: SimulatedDevices, request: Request) -> Iterator[Answer]:
             case Cabling(leaves, hosts, others):
                 devices.cable([*leaves, *hosts, *others])
                 yield Done()
-            case Trace(asks):
-                yield Paths(_traces(devices.fabric, asks))
-            case TracePath(src_port, dst_port, layout):
-                yield Routed(route(devices.fabric, src_port, dst_port, layout))
-            case Dump():
-                yield from _dumped(devices.fabric)
-            case CountLeftovers():
-                yield Counted(devices.fabric.leftovers())
             case SetFaults(plan):
                 devices.set_faults(plan)
                 yield Done()
@@ -106,12 +102,26 @@ def _answers(devices: SimulatedDevices, request: Request) -> Iterator[Answer]:
             case Tamper(acts):
                 devices.tamper(acts)
                 yield Done()
+            case _:
+                yield from _looked_up(devices.fabric, request)
     except ValueError as error:
         yield Refused(str(error))
 
 
-def _dumped(fabric: Fabric) -> Iterator[Dumped]:
-    return (Dumped(part) for state in fabric.states() for part in state_parts(state))
+def _looked_up(fabric: Fabric, request: Request) -> Iterator[Answer]:
+    """The answers to a request that changes nothing. Raises ValueError for one that makes no sense."""
+    match request:
+        case Trace(asks):
+            yield Paths(_traces(fabric, asks))
+        case TracePath(src_port, dst_port, layout):
+            yield Routed(route(fabric, src_port, dst_port, layout))
+        case Dump():
+            for state in fabric.states():
+                yield from (Dumped(part) for part in state_parts(state))
+        case AskRoutes(leaf, route_type, vni):
+            yield from (Routes(part) for part in parts(routes(fabric, leaf, route_type, vni)))
+        case CountLeftovers():
+            yield Counted(fabric.leftovers())
 
 
 def _traces(fabric: Fabric, asks: Iterable[Ask]) -> list[Path]:
@@ -158,7 +168,7 @@ class RemoteDevices:
         answers = [await self._one(Trace(part), Paths) for part in parts(asks, PATHS_PER_MESSAGE)]
         return [path for answer in answers for path in answer.paths]
 
-    async def route(self, src_port: str, dst_port: str, layout: str = "") -> Route:
+    async def route(self, src_port: str, dst_port: str, layout: str = "") -> HopRoute:
         """See ``hops.route``."""
         return (await self._one(TracePath(src_port, dst_port, layout), Routed)).route
 
@@ -166,6 +176,11 @@ class RemoteDevices:
         """See ``Fabric.dump``."""
         states: list[State] = [answer.state for answer in await self._all(Dump(), Dumped)]
         return dump_of(states)
+
+    async def routes(self, leaf: str = "", route_type: int = 0, vni: int = 0) -> list[Route]:
+        """See ``evpn.routes``."""
+        answers = await self._all(AskRoutes(leaf, route_type, vni), Routes)
+        return [route for answer in answers for route in answer.routes]
 
     async def leftovers(self) -> Leftovers:
         """See ``Fabric.leftovers``."""

@@ -48,6 +48,13 @@ class AddFlow(msgspec.Struct, frozen=True, tag=True):
     generation: Generation = 1
 
 
+class Announce(msgspec.Struct, frozen=True, tag=True):
+    """The vNIC of ``port`` says that it is here (gratuitous ARP, RFC 5227): its leaves hear it anew."""
+
+    host: Token
+    port: Token
+
+
 class DropEntry(msgspec.Struct, frozen=True, tag=True):
     """The interface carries the VLAN no more."""
 
@@ -67,7 +74,7 @@ class AddEntry(msgspec.Struct, frozen=True, tag=True):
     gateway: str
 
 
-HostAct = DropVnic | AddVnic | DropFlow | AddFlow
+HostAct = DropVnic | AddVnic | DropFlow | AddFlow | Announce
 LeafAct = DropEntry | AddEntry
 Act = HostAct | LeafAct
 
@@ -84,11 +91,13 @@ def check(act: Act) -> None:
 
 
 def tamper_with_host(host: HostDevice, act: HostAct) -> None:
-    """Raises ValueError if there is nothing to take away."""
+    """Raises ValueError if there is nothing to take away or to speak, or no bridge to add flows to."""
     match act:
         case AddVnic():
             host.vnics[act.port] = Vnic(act.mac, act.ip, act.prefix_length, act.gateway, act.generation)
         case AddFlow():
+            if host.bare:
+                raise ValueError(f"host {host.host}: bare metal has no br-int")
             host.put_flow(act.port, Flow(act.vlan, act.mac, act.generation))
         case DropVnic(port=port):
             if host.vnics.pop(port, None) is None:
@@ -97,6 +106,9 @@ def tamper_with_host(host: HostDevice, act: HostAct) -> None:
             if port not in host.flows:
                 raise ValueError(f"host {host.host}: no flows of port {port}")
             host.drop_flow(port)
+        case Announce(port=port):
+            if port not in host.vnics:
+                raise ValueError(f"host {host.host}: no vNIC of port {port}")
 
 
 def tamper_with_leaf(leaf: LeafDevice, act: LeafAct) -> None:

@@ -11,9 +11,10 @@ import msgspec
 
 from workers.devices.protocol import Outcome
 from workers.devices.simulated.device import CableDevice, DeviceState
+from workers.devices.simulated.evpn import Route
 from workers.devices.simulated.fabric import CableHost, CableLeaf, Leftovers, SetHosts, State
 from workers.devices.simulated.faults import FaultPlan
-from workers.devices.simulated.hops import Route
+from workers.devices.simulated.hops import Route as HopRoute
 from workers.devices.simulated.host import HostState
 from workers.devices.simulated.leaf import LeafState
 from workers.devices.simulated.reachability import Path
@@ -91,6 +92,14 @@ class Dump(msgspec.Struct, frozen=True, tag=True):
     """What do the devices hold? Answered by any number of ``Dumped``."""
 
 
+class AskRoutes(msgspec.Struct, frozen=True, tag=True):
+    """The EVPN routes: the arguments of ``evpn.routes``. Answered by any number of ``Routes``."""
+
+    leaf: str = ""
+    route_type: int = 0
+    vni: int = 0
+
+
 class CountLeftovers(msgspec.Struct, frozen=True, tag=True):
     """How much do the devices hold? Answered by ``Counted``."""
 
@@ -114,7 +123,9 @@ class WhoIsAlive(msgspec.Struct, frozen=True, tag=True):
 
 
 #: ``SetHosts`` is answered by ``Done``.
-Request = Apply | Cabling | Trace | TracePath | Dump | CountLeftovers | SetFaults | SetHosts | Tamper | WhoIsAlive
+Request = (
+    Apply | Cabling | Trace | TracePath | Dump | AskRoutes | CountLeftovers | SetFaults | SetHosts | Tamper | WhoIsAlive
+)
 
 
 class Outcomes(msgspec.Struct, frozen=True, tag=True):
@@ -145,13 +156,19 @@ class Paths(msgspec.Struct, frozen=True, tag=True):
 class Routed(msgspec.Struct, frozen=True, tag=True):
     """The hops of one way."""
 
-    route: Route
+    route: HopRoute
 
 
 class Dumped(msgspec.Struct, frozen=True, tag=True):
     """A part of what one device holds, without epochs and fences."""
 
     state: State
+
+
+class Routes(msgspec.Struct, frozen=True, tag=True):
+    """The first, or next, part of the routes."""
+
+    routes: Sequence[Route]
 
 
 class Counted(msgspec.Struct, frozen=True, tag=True):
@@ -170,7 +187,7 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
     error: str
 
 
-Answer = Outcomes | Found | Alive | Paths | Routed | Dumped | Counted | Done | Refused
+Answer = Outcomes | Found | Alive | Paths | Routed | Dumped | Routes | Counted | Done | Refused
 
 encode = msgspec.json.Encoder().encode
 #: bytes → Request. Raises msgspec.DecodeError.

@@ -2,8 +2,9 @@
 
 A packet goes br-int → trunk → leaf (VLAN to VNI) → spine → leaf → trunk → br-int. Within a subnet the ingress leaf
 follows the MAC route (EVPN type 2, RFC 7432 section 7.2), between subnets the host route in the VRF of its anycast
-gateway (symmetric IRB, RFC 9135). The bond may hash a packet to either leaf, so it must get through from both. Two
-instances on one VLAN of one host talk within br-int and need no leaf.
+gateway (symmetric IRB, RFC 9135). Among several routes to a MAC the highest mobility sequence number wins. The bond may
+hash a packet to either leaf, so it must get through from both. Two instances on one VLAN of one host talk within br-int
+and need no leaf. Bare metal hangs on its leaves directly: untagged frames, without br-int and trunk.
 """
 
 from functools import lru_cache
@@ -15,13 +16,15 @@ from workers.devices.simulated.attachment import (
     StoppedError,
     carried,
     check_alone,
-    check_trunk,
+    check_not_frozen,
     egresses,
     explain,
+    newest,
     on_bridge,
     on_segment,
     only_one,
     powered_first,
+    sends_on,
     tag,
 )
 from workers.devices.simulated.backbone import between, leaked_into
@@ -51,17 +54,15 @@ class _Walker:
     def send(self) -> Place:
         source, dst_ip = self._source, self._dst_ip
         vnic, host = source.vnic, source.host
-        hops = [f"{source.port}@{host.host} vnic", f"{host.host} br-int"]
+        hops = [_nic(source)] if host.bare else [_nic(source), f"{host.host} br-int"]
         self.ways[0] += hops
-        vlan = tag(source)
         switched = _same_subnet(vnic.ip, dst_ip, vnic.prefix_length)
-        if switched and on_bridge(self._places, host, vlan):
-            return self._within_host(vlan)
-        check_trunk(source, vlan)
-        hops.append(f"{host.host} trunk vlan {vlan}")
+        if not host.bare and switched and on_bridge(self._places, host, tag(source)):
+            return self._within_host(tag(source))
+        ends = sends_on(self._fabric, source)
         self.ways.clear()
-        for uplink in self._fabric.uplinks(host.host):
-            self.ways.append(hops.copy())
+        for uplink, vlan in ends:
+            self.ways.append(hops.copy() if host.bare else [*hops, f"{host.host} trunk vlan {vlan}"])
             target = self._through(uplink, vlan, switched=switched)
         return target
 
@@ -74,7 +75,7 @@ class _Walker:
         self._expect(place)
         check_alone(fabric, source, segment)
         check_alone(fabric, place, segment)
-        self.ways[-1].append(f"{place.port}@{place.host.host} vnic")
+        self.ways[-1].append(_nic(place))
         return place
 
     def _through(self, uplink: Uplink, vlan: int, *, switched: bool) -> Place:
@@ -82,6 +83,7 @@ class _Walker:
         hops, source, fabric = self.ways[-1], self._source, self._fabric
         entry = carried(uplink, vlan)
         hops.append(f"{uplink.leaf.leaf} {uplink.interface}")
+        check_not_frozen(fabric, uplink, entry.vni, source.vnic.mac)
         check_alone(fabric, source, Segment(source.host, vlan, (entry.vni,)))
         if switched:
             egress = self._mac_route(uplink, entry)
@@ -92,6 +94,7 @@ class _Walker:
                 return core
             egress = self._host_route(uplink, entry)
         self._expect(egress.place)
+        check_not_frozen(fabric, uplink, *egress.mac_key)
         check_alone(fabric, egress.place, Segment(egress.place.host, egress.vlan, (egress.entry.vni,)))
         self._across(uplink, egress.uplink, f"vni {entry.vni}" if switched else f"vrf {egress.entry.vrf}")
         self._down(egress)
@@ -103,7 +106,7 @@ class _Walker:
         if not owners:
             self._explain(vni=entry.vni)
             raise StoppedError(f"leaf {ingress.leaf.leaf}: no MAC route to {self._dst_ip} in VNI {entry.vni}")
-        return _nearest(owners, ingress)
+        return self._nearest(owners, ingress)
 
     def _by_core(self, ingress: Uplink, entry: Entry) -> Place | None:
         """Over the core router, if the address is in a provider network that it routes in the VRF; else None."""
@@ -129,7 +132,16 @@ class _Walker:
         if not owners:
             self._explain(vrf=entry.vrf)
             raise StoppedError(f"leaf {ingress.leaf.leaf}: no host route to {self._dst_ip} in VRF {entry.vrf}")
-        return _nearest(owners, ingress)
+        return self._nearest(owners, ingress)
+
+    def _nearest(self, owners: list[Egress], ingress: Uplink) -> Egress:
+        """The newest route to the MAC; a leaf prefers what is attached to itself, otherwise they are equal.
+
+        Raises StoppedError for different owners.
+        """
+        current = newest(self._fabric, owners)
+        only_one([owner.place for owner in current])
+        return next((owner for owner in current if owner.uplink.leaf is ingress.leaf), current[0])
 
     def _explain(self, *, vni: int = 0, vrf: str = "") -> None:
         """Say what keeps the wanted vNIC from being found, if it is clear which is wanted."""
@@ -156,13 +168,9 @@ class _Walker:
 
     def _down(self, egress: Egress) -> None:
         """From the egress leaf into the instance. All of it is in place, or the leaf would not advertise it."""
-        (host, port), uplink = egress.place, egress.uplink
-        self.ways[-1] += [
-            f"{uplink.leaf.leaf} {uplink.interface}",
-            f"{host.host} trunk vlan {egress.vlan}",
-            f"{host.host} br-int",
-            f"{port}@{host.host} vnic",
-        ]
+        host, uplink = egress.place.host, egress.uplink
+        inside = [] if host.bare else [f"{host.host} trunk vlan {egress.vlan}", f"{host.host} br-int"]
+        self.ways[-1] += [f"{uplink.leaf.leaf} {uplink.interface}", *inside, _nic(egress.place)]
 
 
 def _gateway(uplink: Uplink, entry: Entry, source: Place) -> str:
@@ -173,10 +181,9 @@ def _gateway(uplink: Uplink, entry: Entry, source: Place) -> str:
     return f"{leaf.leaf} gateway {wanted} vrf {entry.vrf}"
 
 
-def _nearest(owners: list[Egress], ingress: Uplink) -> Egress:
-    """A leaf prefers what is attached to itself; other routes are equal. Raises StoppedError for different owners."""
-    only_one([owner.place for owner in owners])
-    return next((owner for owner in owners if owner.uplink.leaf is ingress.leaf), owners[0])
+def _nic(place: Place) -> str:
+    """A vNIC of a server, or the NIC of a host of bare metal."""
+    return f"{place.port}@{place.host.host} {'nic' if place.host.bare else 'vnic'}"
 
 
 def _same_subnet(ip: str, other: str, prefix_length: int) -> bool:
