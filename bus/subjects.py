@@ -92,6 +92,7 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
         *("tenant.added", "vpc.created", "network.created", "subnet.created"),
         *("host.fail_requested", "host.drain_requested", "host.return_requested"),
         *("host.audit_requested", "leaf.audit_requested"),
+        *("policy.create_requested", "policy.delete_requested"),
     ),
     "nova": (
         *("instance.scheduled", "instance.active", "instance.refused", "instance.failed"),
@@ -115,7 +116,9 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
     "ipam": (
         *("port.allocated", "port.refused", "port.bound", "port.unbound", "port.deleted"),
         *("port.claimed", "port.claim_refused", "port.claim_cleared", "port.orphan_seen"),
+        *("policy.created", "policy.deleted", "policy.refused"),
     ),
+    "policy": ("port.policy_reported", "policy.applied"),
     "liveness": (*("host.suspected", "host.down", "host.returned", "host.up", "host.draining", "host.refused"),),
 }
 ROLES: tuple[str, ...] = tuple(_PUBLISHERS)

@@ -1,7 +1,7 @@
 """What a control plane is made of, wherever it runs: the workers, and the devices that events describe."""
 
 from bus.events import Event, HostAdded, LeafAdded
-from workers import cnc, compute, ipam, liveness, nova, ovs_agent
+from workers import cnc, compute, ipam, liveness, nova, ovs_agent, policy
 from workers.devices.simulated.fabric import Cable, CableHost, CableLeaf
 from workers.models import MODELS
 from workers.worker import Worker
@@ -14,6 +14,7 @@ _CORE = (
     cnc,
     ipam,
     liveness,
+    policy,
 )
 
 

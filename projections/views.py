@@ -17,6 +17,7 @@ from projections.fold import NOTHING, Fold, Key, Row, Table, Touched
 from projections.hosts import Hosts
 from projections.instances import Instances
 from projections.leaves import Leaves
+from projections.policies import Policies
 from projections.port_states import PAIRS, PortStates
 from projections.spawns import Spawns
 from projections.world import World
@@ -31,6 +32,7 @@ PROJECTIONS: tuple[type[Fold], ...] = (
     Spawns,
     Hosts,
     Drifts,
+    Policies,
 )
 
 

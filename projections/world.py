@@ -60,7 +60,10 @@ class VpcRow(Row):
 
 
 class NetworkRow(Row):
-    """An L2 segment: its VPC, its model, its VNI or VLAN (0: none) and its labels."""
+    """An L2 segment: its VPC, its model, its VNI or VLAN (0: none) and its labels.
+
+    ``policy``: its ports are under enforcement.
+    """
 
     network: str
     vpc: str
@@ -69,6 +72,7 @@ class NetworkRow(Row):
     labels: list[str]
     model: str = "evpn"
     vlan: int = 0
+    policy: bool = False
 
 
 class SubnetRow(Row):
@@ -182,6 +186,7 @@ class World(Fold):
             labels=list(e.labels),
             model=e.model,
             vlan=e.vlan,
+            policy=e.policy,
         )
         touched = self._put("networks", (e.network,), row)
         if touched:

@@ -3,6 +3,7 @@
 from projections.addresses import Addresses
 from projections.hosts import Hosts
 from projections.instances import Instances
+from projections.policies import Policies
 from projections.ports import Ports
 from projections.world import World
 from workers.worker import State
@@ -14,5 +15,6 @@ class IpamState(State):
     def __init__(self) -> None:
         self.world, self.ports, self.addresses = World(), Ports(), Addresses()
         self.instances, self.hosts = Instances(), Hosts()
+        self.policies = Policies()
         self.looked_us = 0
-        super().__init__(self.world, self.ports, self.addresses, self.instances, self.hosts)
+        super().__init__(self.world, self.ports, self.addresses, self.instances, self.hosts, self.policies)

@@ -59,6 +59,18 @@ from bus.events.network import (
     TenantAdded,
     VpcCreated,
 )
+from bus.events.policy import (
+    POLICY,
+    HttpRule,
+    PolicyApplied,
+    PolicyCreated,
+    PolicyCreateRequested,
+    PolicyDeleted,
+    PolicyDeleteRequested,
+    PolicyRefused,
+    PolicyRule,
+    PortPolicyReported,
+)
 from bus.events.port import (
     CNC,
     OVS_AGENT,
@@ -154,6 +166,13 @@ AnyEvent = (
     | PortUnbound
     | PortOverlayRemoved
     | PortDeleted
+    | PolicyCreateRequested
+    | PolicyCreated
+    | PolicyDeleteRequested
+    | PolicyDeleted
+    | PolicyRefused
+    | PolicyApplied
+    | PortPolicyReported
 )
 
 #: Every event type, in the order of the union above.
@@ -164,6 +183,7 @@ __all__ = [
     "EVENT_TYPES",
     "LEAF_CAPACITY",
     "OVS_AGENT",
+    "POLICY",
     "AnyEvent",
     "AzAdded",
     "Event",
@@ -183,6 +203,7 @@ __all__ = [
     "HostReturned",
     "HostSuspected",
     "HostUp",
+    "HttpRule",
     "InstanceActive",
     "InstanceDeleteRefused",
     "InstanceDeleteRequested",
@@ -207,6 +228,13 @@ __all__ = [
     "LeafVlanFailed",
     "LeafVlanRemoved",
     "NetworkCreated",
+    "PolicyApplied",
+    "PolicyCreateRequested",
+    "PolicyCreated",
+    "PolicyDeleteRequested",
+    "PolicyDeleted",
+    "PolicyRefused",
+    "PolicyRule",
     "PortAllocated",
     "PortBindRequested",
     "PortBound",
@@ -224,6 +252,7 @@ __all__ = [
     "PortOverlayReported",
     "PortPlugFailed",
     "PortPlugged",
+    "PortPolicyReported",
     "PortRefused",
     "PortRegistered",
     "PortUnbound",

@@ -5,6 +5,7 @@ import pkgutil
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from bus.events import POLICY
 from projections.addresses import Addresses
 from projections.world import HostRow, NetworkRow, World
 from workers.models.model import BARE_METAL, IPAM, NetworkModel, Refusal, Segment
@@ -51,7 +52,12 @@ def segment_on(world: World, addresses: Addresses, network: NetworkRow, host: Ho
         return Refusal("unknown network model", "network", f"{network.network} ({network.model})")
     if host.kind not in model.host_kinds:
         return Refusal(f"a {host.kind} host carries no {model.name} network", "host", f"{host.host} ({host.kind})")
-    return model.segment(world, addresses, network, host)
+    segment = model.segment(world, addresses, network, host)
+    if not network.policy or isinstance(segment, Refusal):
+        return segment
+    if host.kind == BARE_METAL:  # closed when in doubt: nothing there could keep anything out
+        return Refusal("bare metal enforces no policy", "network", network.network)
+    return segment._replace(policy_by=POLICY)
 
 
 for _module in pkgutil.iter_modules(__path__):

@@ -92,6 +92,7 @@ class Leftovers(msgspec.Struct, frozen=True):
     trunk_vlans: int = 0
     leaf_entries: int = 0
     vnis: int = 0
+    policies: int = 0
     others: int = 0
 
     def __bool__(self) -> bool:
@@ -297,6 +298,7 @@ class Fabric:
             trunk_vlans=sum(len(host.trunk) for host in hosts),
             leaf_entries=sum(leaf.size for leaf in leaves),
             vnis=sum(len(leaf.vnis) for leaf in leaves),
+            policies=sum(len(host.policies) for host in hosts),
             others=sum(device.size() for device in self._devices.values()),
         )
 
@@ -374,6 +376,9 @@ def dump_of(states: Iterable[State]) -> dict[str, Any]:
                 held["vnics"] |= msgspec.to_builtins(state.vnics)
                 held["flows"] |= msgspec.to_builtins(state.flows)
                 held["trunk"] += state.trunk
+            if state.policies:
+                held = hosts.setdefault(state.host, {"vnics": {}, "flows": {}, "trunk": []})
+                held.setdefault("policies", {}).update(msgspec.to_builtins(state.policies))
         elif state.entries:
             interfaces = leaves.setdefault(state.leaf, {})
             for interface, vlan, entry in state.entries:

@@ -16,7 +16,16 @@ from workers.devices.simulated.device import CableDevice, DeviceState
 from workers.devices.simulated.fabric import Cable, CableHost, CableLeaf, Fabric, SetHosts, State
 from workers.devices.simulated.host import HostState
 from workers.devices.simulated.leaf import LeafState
-from workers.devices.simulated.tamper import Act, AddEntry, AddFlow, AddVnic, DropEntry, DropFlow, DropVnic
+from workers.devices.simulated.tamper import (
+    Act,
+    AddEntry,
+    AddFlow,
+    AddVnic,
+    DropEntry,
+    DropFlow,
+    DropPolicy,
+    DropVnic,
+)
 from workers.effects import AnyEffect
 
 
@@ -101,7 +110,7 @@ def _replay(fabric: Fabric, record: Record) -> None:
             fabric.restore(record)
         case SetHosts():
             fabric.set_hosts(record)
-        case AddVnic() | DropVnic() | AddFlow() | DropFlow() | AddEntry() | DropEntry():
+        case AddVnic() | DropVnic() | AddFlow() | DropFlow() | AddEntry() | DropEntry() | DropPolicy():
             fabric.tamper(record)
         case Partly(effect, part):
             fabric.perform(effect, part)

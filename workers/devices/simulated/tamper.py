@@ -67,7 +67,14 @@ class AddEntry(msgspec.Struct, frozen=True, tag=True):
     gateway: str
 
 
-HostAct = DropVnic | AddVnic | DropFlow | AddFlow
+class DropPolicy(msgspec.Struct, frozen=True, tag=True):
+    """The rules of ``port`` go."""
+
+    host: Token
+    port: Token
+
+
+HostAct = DropVnic | AddVnic | DropFlow | AddFlow | DropPolicy
 LeafAct = DropEntry | AddEntry
 Act = HostAct | LeafAct
 
@@ -93,6 +100,9 @@ def tamper_with_host(host: HostDevice, act: HostAct) -> None:
         case DropVnic(port=port):
             if host.vnics.pop(port, None) is None:
                 raise ValueError(f"host {host.host}: no vNIC of port {port}")
+        case DropPolicy(port=port):
+            if host.policies.pop(port, None) is None:
+                raise ValueError(f"host {host.host}: no policy of port {port}")
         case DropFlow(port=port):
             if port not in host.flows:
                 raise ValueError(f"host {host.host}: no flows of port {port}")
