@@ -107,6 +107,7 @@ class Network(Entry, frozen=True):
     """``[[network]]``: an L2 segment; ports can be asked for by any of its labels.
 
     ``model`` says how it is realised; whether it takes a ``vni`` or a ``vlan`` is the model's business.
+    ``policy``: its ports are under enforcement.
     """
 
     name: Token
@@ -115,6 +116,7 @@ class Network(Entry, frozen=True):
     labels: tuple[Token, ...] = ()
     model: Token = "evpn"
     vlan: VlanOrNone = 0
+    policy: bool = False
 
 
 class Subnet(Entry, frozen=True):
@@ -222,6 +224,7 @@ def _tenancy(file: WorldFile) -> Iterator[AnyEvent]:
             labels=network.labels,
             model=network.model,
             vlan=network.vlan,
+            policy=network.policy,
         )
     for subnet in file.subnet:
         with _naming(f"subnet {subnet.name}"):

@@ -20,9 +20,7 @@ OPEN = (PolicyRule(),)
 
 
 def wanted(**says: Any) -> PolicyCreateRequested:
-    return PolicyCreateRequested(
-        **{"policy": "p", "vpc": "vpc1", "selects": {"app": "db"}, "ingress": OPEN, **says}  # type: ignore[arg-type]
-    )
+    return PolicyCreateRequested(**{"policy": "p", "vpc": "vpc1", "selects": {"app": "db"}, "ingress": OPEN, **says})
 
 
 def created(revision: int = 1, **says: Any) -> PolicyCreated:

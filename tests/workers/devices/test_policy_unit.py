@@ -30,7 +30,7 @@ def under_policy(*policies: InstallPolicy) -> Fabric:
     for port in (WEB, SIDE, DB):
         for effect in wiring(port):
             is_vnic = isinstance(effect, PlugVnic)
-            perform(fabric, msgspec.structs.replace(effect, enforced=True) if is_vnic else effect)  # type: ignore[call-arg]
+            perform(fabric, msgspec.structs.replace(effect, enforced=True) if is_vnic else effect)
     for policy in policies:
         perform(fabric, policy)
     return fabric
