@@ -1,4 +1,4 @@
-"""Policies from a TOML file. ``examples/policy.toml`` is the documented example; the structs below are its tables."""
+"""Policies from a TOML file. docs/howto/policy.md explains it, the structs below are its tables."""
 
 import tomllib
 from collections.abc import Sequence

@@ -51,7 +51,7 @@ class PolicyCreateRequested(Event, tag="policy.create_requested.v1", frozen=True
 
     policy: Token
     vpc: str
-    selects: Selector
+    selects: Selector = msgspec.field(default_factory=dict)
     ingress: Rules = None
     egress: Rules = None
     revision: Revision = 0
@@ -62,7 +62,7 @@ class PolicyCreated(Event, tag="policy.created.v1", frozen=True, kw_only=True):
 
     policy: Token
     vpc: Token
-    selects: Selector
+    selects: Selector = msgspec.field(default_factory=dict)
     ingress: Rules = None
     egress: Rules = None
     revision: Revision
