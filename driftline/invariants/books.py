@@ -35,7 +35,7 @@ class Claim:
         self.underlay = self.overlay = self.policy = ""
         self.policy_revision = 0
         self.reason = ""
-        self.bound = self.placed = self.over = False
+        self.bound = self.placed = self.over = self.plugged = False
         self.over_at = 0
         self.unplugged = self.underlay_removed = self.overlay_removed = False
         self.was_usable = False
@@ -91,7 +91,7 @@ class Claim:
     def host_died(self, host: str) -> None:
         """What its host and leaves said is not so any more."""
         self.underlay, self.overlay, self.reason = "ERROR", "", f"host {host} is down"
-        self.policy = ""
+        self.policy, self.plugged = "", False
 
     def host_is_back(self) -> None:
         """It is to be wired again."""
@@ -99,8 +99,10 @@ class Claim:
 
     def _report(self, e: PortEvent) -> None:
         match e:
-            case PortPlugged() if self.underlay == "ERROR":
-                self.underlay, self.reason = "", self._why(self.overlay, self.policy)
+            case PortPlugged():  # one that says again what was said makes nothing good
+                if self.underlay == "ERROR" and not self.plugged:
+                    self.underlay, self.reason = "", self._why(self.overlay, self.policy)
+                self.plugged = True
             case PortPlugFailed():
                 self.underlay, self.reason = "ERROR", e.reason
             case PortUnderlayReported() if not self.underlay_removed:

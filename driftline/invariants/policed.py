@@ -114,7 +114,7 @@ class Policed:
         if e.revision <= self._revisions.get(e.policy, 0):
             return
         self._revisions[e.policy] = e.revision
-        self._waiting[e.policy] = r.position
+        self._waiting.setdefault(e.policy, r.position)
         rest = tuple(one for one in self._versions[-1][1] if one.policy != e.policy)
         self._versions.append((r.position, (*rest, e) if isinstance(e, PolicyCreated) else rest))
 
@@ -167,11 +167,14 @@ class Policed:
             raise Violation(NUMBER, f"{target.claim.host} lets {flow} in from {source.port}", target.port)
 
     def _since(self, one: Guarded) -> Iterable[_Policies]:
-        """What policies said at the position as of which the port reported its rules, and at any later time."""
-        for (_, said), until in zip(
-            self._versions, [start for start, _ in self._versions[1:]] + [1 << 62], strict=True
-        ):
-            if until > one.claim.policy_revision:
+        """What policies said at the position as of which the port reported its rules, and at any later time.
+
+        What was replaced by a change that is applied holds nowhere any more.
+        """
+        starts = [start for start, _ in self._versions]
+        floor = min(self._waiting.values(), default=starts[-1] + 1) - 1
+        for (_, said), until in zip(self._versions, [*starts[1:], 1 << 62], strict=True):
+            if until > max(one.claim.policy_revision, floor):
                 yield said
 
     def _had_address(self, source: Guarded, target: Guarded) -> Iterable[Pod]:

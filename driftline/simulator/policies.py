@@ -19,16 +19,16 @@ def policies(draft: Draft) -> None:
     chance = draft.chance
     draft.devices(0.0, EffectFaults(latency=0.1, jitter=1.0, fail=draft.some(0.0, 0.4), late=0.1, timeout=0.1))
     draft.bus(0.0, append_s=draft.some(0.0, 0.3), follow_s=draft.some(0.0, 0.4), doubled=0.05)
-    for at_s in (0.5, 0.7, 0.9, 1.1, 1.3, *draft.moments(8)):
+    for at_s in (0.5, 0.7, 0.9, 1.1, 1.3, *draft.moments(6), draft.end_s, draft.end_s):
         draft.requests.spawn(at_s, network=chance.choice(("n1", "n1", "n2", "n3")), app=chance.choice(APPS))
-    for number, at_s in enumerate(draft.moments(10)):
+    for number, at_s in enumerate((0.6, 1.0, *draft.moments(10))):
         draft.faults.append(_request(draft, at_s, f"policy-{number}"))
     draft.requests.mixed(3.0, draft.end_s, 10, {"drift": 4.0, "delete": 2.0, "drift_twice": 1.0, "audit": 1.0})
     for at_s in draft.moments(3):
         draft.faults.append(Crash(at_s=at_s, process="policy", down_s=draft.some(0.1, 6.0)))
     habit = Habit(on_append=draft.some(0.0, 0.2), on_effect=draft.some(0.0, 0.2), down_s=1.0)
     draft.faults.append(SetHabit(at_s=draft.some(0.0, 8.0), process="policy", habit=habit))
-    chance.choice((_faulty_host, _dead_host, _hands))(draft)
+    chance.choice((_faulty_host, _dead_host, _dead_host, _hands))(draft)
 
 
 def _faulty_host(draft: Draft) -> None:
@@ -39,11 +39,14 @@ def _faulty_host(draft: Draft) -> None:
 
 
 def _dead_host(draft: Draft) -> None:
-    """One host dies and comes back."""
+    """One host dies and comes back: all on it was moved meanwhile, or is still there and is to be wired anew."""
     at_s, host = draft.some(1.0, draft.end_s), draft.chance.choice(draft.place.hosts)
     draft.power(at_s, power_off=(host,))
-    draft.requests.fail_host(at_s + draft.some(0.0, 3.0), host)
-    draft.power(at_s + draft.some(4.0, 12.0), power_on=(host,))
+    if draft.chance.random() < 0.4:
+        draft.requests.fail_host(at_s + draft.some(0.0, 3.0), host)
+        draft.power(at_s + draft.some(4.0, 12.0), power_on=(host,))
+    else:
+        draft.power(at_s + draft.some(100.0, 130.0), power_on=(host,))
 
 
 def _hands(draft: Draft) -> None:
@@ -82,8 +85,10 @@ def _rules(draft: Draft) -> Rules:
 def _rule(draft: Draft) -> PolicyRule:
     chance = draft.chance
     peer: dict[str, Any] = chance.choice(
-        ({}, {"labels": "all"}, {"cidr": "10.0.1.0/29"}, *({"labels": {"app": app}} for app in APPS))
+        ({}, {"labels": "all"}, {"cidr": "10.0.1.0/29"}, *({"labels": {"app": app}} for app in APPS * 2))
     )
-    protocol, ports = chance.choice((("any", ()), ("tcp", (80,)), ("udp", (53,)), ("icmp", ()), ("tcp", (80, 443))))
+    protocol, ports = chance.choice(
+        (("any", ()), ("any", ()), ("tcp", (80,)), ("udp", (53,)), ("icmp", ()), ("tcp", (80, 443)))
+    )
     http = (HttpRule("GET", "/a"),) if protocol == "tcp" and chance.random() < 0.3 else ()
     return PolicyRule(**peer, protocol=protocol, ports=ports, http=http)
