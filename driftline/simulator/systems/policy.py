@@ -1,12 +1,17 @@
 """The theme of policies: they change while pods come, drift and go, and while those die who are to install them."""
 
+import random
 from typing import Any
 
-from bus.events import HttpRule, PolicyCreateRequested, PolicyDeleteRequested, PolicyRule
+import msgspec
+
+from bus.events import HttpRule, NetworkCreated, PolicyCreateRequested, PolicyDeleteRequested, PolicyRule
 from bus.events.policy import Rules, Selector
 from driftline.simulator.actions import Ask, Crash, SetHabit, Tamper
 from driftline.simulator.draft import Draft
 from driftline.simulator.process import Habit
+from driftline.simulator.theme import Theme
+from driftline.simulator.worlds import Place
 from workers.devices.simulated.faults import EffectFaults
 
 APPS = ("web", "db", "batch")
@@ -14,7 +19,7 @@ APPS = ("web", "db", "batch")
 WRONG = 0.1
 
 
-def policies(draft: Draft) -> None:
+def _policies(draft: Draft) -> None:
     """Policies change all the time; hosts refuse rules, are slow with them or die; so does the worker of policy."""
     chance = draft.chance
     draft.devices(0.0, EffectFaults(latency=0.1, jitter=1.0, fail=draft.some(0.0, 0.4), late=0.1, timeout=0.1))
@@ -92,3 +97,15 @@ def _rule(draft: Draft) -> PolicyRule:
     )
     http = (HttpRule("GET", "/a"),) if protocol == "tcp" and chance.random() < 0.3 else ()
     return PolicyRule(**peer, protocol=protocol, ports=ports, http=http)
+
+
+def _enforced(chance: random.Random, place: Place) -> Place:
+    """The networks of the first VPC are under enforcement."""
+    events = tuple(
+        msgspec.structs.replace(event, policy=event.vpc == "v1") if isinstance(event, NetworkCreated) else event
+        for event in place.events
+    )
+    return msgspec.structs.replace(place, events=events)
+
+
+THEMES = {"policies": Theme(_policies, (15.0, 40.0), world=_enforced)}
