@@ -93,6 +93,7 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
         *("host.fail_requested", "host.drain_requested", "host.return_requested"),
         *("host.audit_requested", "leaf.audit_requested"),
         *("policy.create_requested", "policy.delete_requested"),
+        *("cluster.create_requested", "ingress.create_requested"),
     ),
     "nova": (
         *("instance.scheduled", "instance.active", "instance.refused", "instance.failed"),
@@ -117,6 +118,11 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
         *("port.allocated", "port.refused", "port.bound", "port.unbound", "port.deleted"),
         *("port.claimed", "port.claim_refused", "port.claim_cleared", "port.orphan_seen"),
         *("policy.created", "policy.deleted", "policy.refused"),
+        *("cluster.created", "cluster.refused", "vpc.created", "network.created", "subnet.created"),
+    ),
+    "ingress": (
+        *("ingress.added", "ingress.configured", "ingress.created", "ingress.refused"),
+        *("instance.spawn_requested", "instance.delete_requested"),
     ),
     "policy": ("port.policy_reported", "policy.applied"),
     "liveness": (*("host.suspected", "host.down", "host.returned", "host.up", "host.draining", "host.refused"),),

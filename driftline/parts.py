@@ -1,8 +1,10 @@
 """What a control plane is made of, wherever it runs: the workers, and the devices that events describe."""
 
-from bus.events import Event, HostAdded, LeafAdded
-from workers import cnc, compute, ipam, liveness, nova, ovs_agent, policy
+from bus.events import Event, HostAdded, IngressAdded, LeafAdded
+from workers import cnc, compute, ingress, ipam, liveness, nova, ovs_agent, policy
+from workers.devices.simulated.device import CableDevice
 from workers.devices.simulated.fabric import Cable, CableHost, CableLeaf
+from workers.effects import INGRESS
 from workers.models import MODELS
 from workers.worker import Worker
 
@@ -15,6 +17,7 @@ _CORE = (
     ipam,
     liveness,
     policy,
+    ingress,
 )
 
 
@@ -31,5 +34,7 @@ def cable_of(event: Event) -> Cable | None:
             return CableLeaf(leaf, vtep, capacity)
         case HostAdded(host=host, leaf_a=leaf_a, leaf_b=leaf_b, interface=interface):
             return CableHost(host, leaf_a, leaf_b, interface)
+        case IngressAdded(ingress=name):
+            return CableDevice(name, INGRESS)
         case _:
             return None

@@ -38,3 +38,8 @@ def selects(selector: Selector, labels: Mapping[str, str]) -> bool:
 def pairs(selector: Selector) -> list[tuple[str, str]]:
     """The labels that ``selector`` names, by name; none if it selects all."""
     return sorted(selector.items()) if isinstance(selector, dict) else []
+
+
+def told(selector: Selector) -> str:
+    """The selector as text."""
+    return ",".join(f"{name}={value}" for name, value in pairs(selector)) or "all"

@@ -24,7 +24,7 @@ from bus.events import (
 )
 from bus.events.policy import Selector
 from projections.fold import NOTHING, Fold, Row, Table, Touched, on
-from projections.pod_labels import PodLabels, pairs, selects
+from projections.pod_labels import PodLabels, selects, told
 
 #: Cilium's: the numbers below are reserved.
 FIRST_IDENTITY = 256
@@ -132,7 +132,7 @@ class Policies(Fold):
             vpc=e.vpc,
             revision=e.revision,
             state="created",
-            selects=_told(e.selects),
+            selects=told(e.selects),
             ingress=[_rule_told(rule) for rule in e.ingress or ()],
             egress=[_rule_told(rule) for rule in e.egress or ()],
             governs=[name for name, rules in (("ingress", e.ingress), ("egress", e.egress)) if rules is not None],
@@ -227,12 +227,8 @@ class Policies(Fold):
         return identity, (("identities", (identity,)),)
 
 
-def _told(selector: Selector) -> str:
-    return ",".join(f"{name}={value}" for name, value in pairs(selector)) or "all"
-
-
 def _rule_told(rule: PolicyRule) -> str:
-    peer = rule.cidr or ("any" if rule.labels is None else _told(rule.labels))
+    peer = rule.cidr or ("any" if rule.labels is None else told(rule.labels))
     ports = ",".join(map(str, rule.ports))
     http = "; ".join(f"{one.method or '*'} {one.path or '*'}" for one in rule.http)
     return " ".join(part for part in (peer, rule.protocol, ports, f"http {http}" if http else "") if part)

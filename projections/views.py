@@ -12,6 +12,7 @@ import msgspec
 from bus.envelope import Recorded, Rejected
 from bus.events import EVENT_TYPES, Event
 from projections.addresses import Addresses
+from projections.clusters import Clusters
 from projections.drifts import Drifts
 from projections.fold import NOTHING, Fold, Key, Row, Table, Touched
 from projections.hosts import Hosts
@@ -33,6 +34,7 @@ PROJECTIONS: tuple[type[Fold], ...] = (
     Hosts,
     Drifts,
     Policies,
+    Clusters,
 )
 
 

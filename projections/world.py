@@ -7,6 +7,7 @@ from bus.envelope import Recorded
 from bus.events import (
     AzAdded,
     HostAdded,
+    IngressAdded,
     LeafAdded,
     NetworkCreated,
     RegionAdded,
@@ -84,6 +85,14 @@ class SubnetRow(Row):
     gateway: str
 
 
+class DeviceRow(Row):
+    """A device of another kind than switches and hosts."""
+
+    device: str
+    kind: str
+    az: str
+
+
 class World(Fold):
     """What exists, whoever uses it. The first description of a thing counts; a second one changes nothing.
 
@@ -99,6 +108,7 @@ class World(Fold):
         Table("vpcs", VpcRow, ("vpc",)),
         Table("networks", NetworkRow, ("network",)),
         Table("subnets", SubnetRow, ("subnet",)),
+        Table("devices", DeviceRow, ("device",)),
     )
 
     def __init__(self) -> None:
@@ -215,6 +225,10 @@ class World(Fold):
             self._has_subnet.add(e.network)
             ranges.insert(at, (first, last))
         return touched
+
+    @on(IngressAdded)
+    def _ingress(self, r: Recorded, e: IngressAdded) -> tuple[Touched, ...]:
+        return self._put("devices", (e.ingress,), DeviceRow(device=e.ingress, kind="ingress", az=e.az))
 
     def _put(self, table: str, key: tuple[str, ...], row: Row) -> tuple[Touched, ...]:
         if key in self.tables[table]:

@@ -235,6 +235,36 @@ class AuditLeaf(DeviceEffect, frozen=True, kw_only=True):
         return False
 
 
+#: The kind of device that proxies into a cluster.
+INGRESS = "ingress"
+
+
+class Endpoint(msgspec.Struct, frozen=True, order=True):
+    """A pod behind a listener: its port's id, its address, and the tcp port to send to."""
+
+    port: str
+    ip: str
+    target_port: int
+
+
+class HeldListener(msgspec.Struct, frozen=True):
+    """A tcp port of an ingress and the pods behind it."""
+
+    port: int
+    endpoints: tuple[Endpoint, ...] = ()
+
+
+class ConfigureIngress(DeviceEffect, frozen=True, kw_only=True):
+    """The proxy listens like this, between the ports of its legs. Asked for by the worker ``ingress``.
+
+    ``epoch`` is the log position as of which it is so; an older one than the device knows changes nothing.
+    """
+
+    outside: str
+    inside: str
+    listeners: tuple[HeldListener, ...]
+
+
 AnyEffect = (
     PlugVnic
     | UnplugVnic
@@ -246,6 +276,7 @@ AnyEffect = (
     | AuditHost
     | AuditLeaf
     | InstallPolicy
+    | ConfigureIngress
 )
 
 #: What an audit found.

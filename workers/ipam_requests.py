@@ -8,7 +8,7 @@ from typing import Any
 
 from bus.envelope import Recorded
 from bus.events import Event
-from workers import policy_requests
+from workers import cluster_requests, policy_requests
 from workers.ipam_state import IpamState
 from workers.worker import Decision
 
@@ -18,3 +18,4 @@ Handler = Callable[[IpamState, Recorded, Any], Iterable[Decision]]
 #: By event type. A module's table is merged in here.
 REQUESTS: dict[type[Event], Handler] = {}
 REQUESTS |= policy_requests.REQUESTS
+REQUESTS |= cluster_requests.REQUESTS

@@ -1,6 +1,7 @@
 """What IPAM, which is also the Neutron server, knows."""
 
 from projections.addresses import Addresses
+from projections.clusters import Clusters
 from projections.hosts import Hosts
 from projections.instances import Instances
 from projections.policies import Policies
@@ -15,6 +16,7 @@ class IpamState(State):
     def __init__(self) -> None:
         self.world, self.ports, self.addresses = World(), Ports(), Addresses()
         self.instances, self.hosts = Instances(), Hosts()
-        self.policies = Policies()
+        self.policies, self.clusters = Policies(), Clusters()
         self.looked_us = 0
-        super().__init__(self.world, self.ports, self.addresses, self.instances, self.hosts, self.policies)
+        folds = (self.world, self.ports, self.addresses, self.instances, self.hosts)
+        super().__init__(*folds, self.policies, self.clusters)

@@ -1,6 +1,17 @@
 """The event language, one file per aggregate. ``EVENT_TYPES`` lists it whole; ``AnyEvent`` is its union."""
 
 from bus.events.base import Event, RealisedBy, Token, tag_of
+from bus.events.cluster import (
+    ClusterCreated,
+    ClusterCreateRequested,
+    ClusterRefused,
+    IngressAdded,
+    IngressConfigured,
+    IngressCreated,
+    IngressCreateRequested,
+    IngressRefused,
+    Listener,
+)
 from bus.events.host import (
     AzAdded,
     HostAdded,
@@ -173,6 +184,14 @@ AnyEvent = (
     | PolicyRefused
     | PolicyApplied
     | PortPolicyReported
+    | ClusterCreateRequested
+    | ClusterCreated
+    | ClusterRefused
+    | IngressCreateRequested
+    | IngressAdded
+    | IngressConfigured
+    | IngressCreated
+    | IngressRefused
 )
 
 #: Every event type, in the order of the union above.
@@ -186,6 +205,9 @@ __all__ = [
     "POLICY",
     "AnyEvent",
     "AzAdded",
+    "ClusterCreateRequested",
+    "ClusterCreated",
+    "ClusterRefused",
     "Event",
     "HostAdded",
     "HostAgentStarted",
@@ -204,6 +226,11 @@ __all__ = [
     "HostSuspected",
     "HostUp",
     "HttpRule",
+    "IngressAdded",
+    "IngressConfigured",
+    "IngressCreateRequested",
+    "IngressCreated",
+    "IngressRefused",
     "InstanceActive",
     "InstanceDeleteRefused",
     "InstanceDeleteRequested",
@@ -227,6 +254,7 @@ __all__ = [
     "LeafVlanEvent",
     "LeafVlanFailed",
     "LeafVlanRemoved",
+    "Listener",
     "NetworkCreated",
     "PolicyApplied",
     "PolicyCreateRequested",

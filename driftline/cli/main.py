@@ -6,6 +6,7 @@ import click
 
 from bus.errors import BusError
 from driftline.cli import (
+    clusters,
     demo,
     hosts,
     load,
@@ -55,6 +56,9 @@ for command in (
     ports.reach,
     policy.policies,
     policy.policy,
+    clusters.clusters,
+    clusters.cluster,
+    clusters.ingress,
     tail.tail,
     tail.quarantine,
     load.load,

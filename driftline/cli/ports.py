@@ -12,8 +12,9 @@ from driftline.cli.policy import flow_of, flow_options
 from driftline.errors import NotDone, UsageError
 from driftline.figures import TimedStep, drift_sequence, sequence, timed_drift_steps, timed_steps
 from driftline.plane import working_plane
-from driftline.stack import Options, open_stack
+from driftline.stack import Options, Stack, open_stack
 from driftline.state import current_projections, find_instance, rows, wait_projected
+from projections.clusters import IngressRow
 from projections.drifts import DriftRow
 from projections.port_states import PAIRS
 from projections.spawns import SpawnRow
@@ -169,22 +170,32 @@ async def _networks(options: Options, *, as_json: bool) -> None:
 @flow_options
 @server_options()
 def reach(options: Options, source: str, target: str, proto: str, port: int, http: str, as_json: bool) -> None:
-    """Ask the fabric whether a packet from instance SOURCE reaches instance TARGET, from device state alone.
+    """Ask the fabric whether a packet from instance SOURCE reaches TARGET, from device state alone.
+
+    TARGET is an instance, or an ingress: then what is behind it is to be reached as well.
 
     The hops name the rules of policy that let it pass; what stops it names the device and the reason.
     """
     run(_reach(options, source, target, flow_of(proto, port, http), as_json=as_json))
 
 
+async def _port_of(stack: Stack, name: str) -> str:
+    """The port of an instance, or of the VIP of an ingress. Raises UsageError if there is none."""
+    ingresses = cast(list[IngressRow], await rows(stack.database, "ingresses", {"ingress": name}))
+    if ingresses and ingresses[0].outside:
+        return ingresses[0].outside
+    row = await find_instance(stack.database, name)
+    if not row.port:
+        raise UsageError(f"instance: {row.name} has no port, it is {row.state}")
+    return row.port
+
+
 async def _reach(options: Options, source: str, target: str, flow: Flow, *, as_json: bool) -> None:
     async with open_stack(options) as stack, working_plane(stack) as plane:
         await wait_projected(stack, plane, await stack.log.last_position())
-        rows_of = [await find_instance(stack.database, name) for name in (source, target)]
-        for row in rows_of:
-            if not row.port:
-                raise UsageError(f"instance: {row.name} has no port, it is {row.state}")
+        ports_of = [await _port_of(stack, name) for name in (source, target)]
         fabric = RemoteDevices(BusChannel(stack.connection))
-        (path,) = await fabric.trace([Ask(rows_of[0].port, rows_of[1].port, flow=flow)])
+        (path,) = await fabric.trace([Ask(ports_of[0], ports_of[1], flow=flow)])
     if as_json:
         print_json(path)
     else:

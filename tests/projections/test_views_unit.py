@@ -65,6 +65,9 @@ def test_the_rows_of_a_small_life() -> None:
         "spawns": 4,
         "policies": 0,
         "identities": 0,
+        "clusters": 0,
+        "ingresses": 0,
+        "devices": 0,
         "skipped": 0,
     }
     assert views.rows("networks")[("net1",)].labels == ["blue", "net1"]

@@ -9,7 +9,7 @@ import msgspec
 
 from workers.devices.simulated.attachment import StoppedError, egresses, powered_first
 from workers.devices.simulated.fabric import Fabric, Place
-from workers.devices.simulated.walks import ADMITS, WALKS, Packet
+from workers.devices.simulated.walks import ADMITS, ONWARDS, WALKS, Packet
 from workers.policy_rules import Flow
 
 #: An ICMP echo request, and its reply.
@@ -49,13 +49,28 @@ def trace(fabric: Fabric, src_port: str, dst_port: str = "", *, dst_ip: str = ""
     try:
         source = _source(fabric, src_port)
         packet = Packet(fabric, source, dst_port, dst_ip or vnic_of(fabric, dst_port).vnic.ip, ways, flow)
-        walk = next(walk for walk in WALKS if walk.takes(fabric, source))
-        target = walk.send(packet)
-        for admit in ADMITS:
-            admit(packet, target)
+        _carry(packet)
     except StoppedError as stopped:
         return Path(False, str(stopped), tuple(map(tuple, ways)))
     return Path(True, "", tuple(map(tuple, ways)))
+
+
+def _carry(packet: Packet) -> None:
+    """Follow a packet to its end, and what is sent on because of it. Raises StoppedError."""
+    walk = next(walk for walk in WALKS if walk.takes(packet.fabric, packet.source))
+    target = walk.send(packet)
+    for admit in ADMITS:
+        admit(packet, target)
+    sent_on = [following for onward in ONWARDS for following in onward(packet, target)]
+    if not sent_on:
+        return
+    until_here = list(packet.ways)
+    packet.ways.clear()
+    for hop, following in sent_on:
+        try:
+            _carry(following)
+        finally:
+            packet.ways.extend([*one, hop, *other] for one in until_here for other in following.ways)
 
 
 def ping(fabric: Fabric, port: str, other: str) -> Path:

@@ -37,4 +37,7 @@ class Walk(NamedTuple):
 
 #: What may still stop a packet that arrived: raises StoppedError.
 Admit = Callable[[Packet, Place], None]
+#: What a device sends on because of a packet that arrived: a hop for itself, and the packet. None if it ends there.
+#: Raises StoppedError.
+Onward = Callable[[Packet, Place], list[tuple[str, Packet]]]
 LAST = 1000
