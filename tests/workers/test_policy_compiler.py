@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus.envelope import Recorded
@@ -158,6 +158,7 @@ def allocated(port: str, instance: str, vpc: str, ip: str, policy_by: str = "pol
     )
 
 
+@settings(deadline=None)  # as slow as the machine is busy
 @given(CHANGES, FLOWS)
 def test_hosts_decide_as_the_policies_say(changes: list[Change], flow: Flow) -> None:
     log = Log()
@@ -172,6 +173,7 @@ def test_hosts_decide_as_the_policies_say(changes: list[Change], flow: Flow) -> 
             assert verdict(ingress, identity, source.ip, flow)[0] == may_enter(policies, source, target, flow)
 
 
+@settings(deadline=None)
 @given(CHANGES)
 def test_the_revision_of_rules_is_where_they_last_changed(changes: list[Change]) -> None:
     """What is compiled step by step is what is compiled at once, and its revision moves exactly when it changes."""
