@@ -70,7 +70,7 @@ class Endpoints(Fold):
             network = self._network_of[e.port] = row.network
             self._of_network.setdefault(network, {})[e.port] = None
         elif row is None and network:
-            del self._of_network[network][e.port]
+            self._of_network[network].pop(e.port, None)  # late words about it may still come
         for name in list(self.wishes):
             if self._is_about(name, e.port, network):
                 self._wish(r, name)

@@ -109,7 +109,11 @@ def pod(instance: str, ip: str, network: str = "k8s-pods", **labels: str) -> tup
     return spawn(instance), scheduled(instance, labels=labels), port, *usable(instance)
 
 
-BOTH = (*pod(OUT, "10.0.1.2", "net1"), *pod(IN, "172.16.0.2", ingress="shop"), By("q1", active(OUT)))
+BOTH: tuple[Event | By, ...] = (
+    *pod(OUT, "10.0.1.2", "net1"),
+    *pod(IN, "172.16.0.2", ingress="shop"),
+    By("q1", active(OUT)),
+)
 
 
 def test_an_ingress_is_two_legs() -> None:
