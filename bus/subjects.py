@@ -90,6 +90,8 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
     "operator": (
         *("region.added", "az.added", "spine.added", "leaf.added", "host.added"),
         *("tenant.added", "vpc.created", "network.created", "subnet.created"),
+        *("vpc.create_requested", "vpc.connect_requested", "vpc.disconnect_requested"),
+        *("direct_connect.create_requested", "direct_connect.fail_requested", "direct_connect.restore_requested"),
         *("host.fail_requested", "host.drain_requested", "host.return_requested"),
         *("host.audit_requested", "leaf.audit_requested"),
         *("policy.create_requested", "policy.delete_requested"),
@@ -119,6 +121,13 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
         *("port.claimed", "port.claim_refused", "port.claim_cleared", "port.orphan_seen"),
         *("policy.created", "policy.deleted", "policy.refused"),
         *("cluster.created", "cluster.refused", "vpc.created", "network.created", "subnet.created"),
+        *("vpc.created", "vpc.refused", "vpc.connected", "vpc.connect_refused"),
+        *("vpc.disconnecting", "vpc.disconnect_refused"),
+        *("direct_connect.created", "direct_connect.refused", "direct_connect.failed", "direct_connect.restored"),
+    ),
+    "border": (
+        *("border.entry_added", "border.entry_removed", "border.entry_failed"),
+        *("vpc.connection_ready", "vpc.connection_failed", "vpc.disconnected", "direct_connect.settled"),
     ),
     "ingress": (
         *("ingress.added", "ingress.configured", "ingress.created", "ingress.refused"),

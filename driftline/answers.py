@@ -1,7 +1,7 @@
-"""Waiting for the answer to a request about anything but an instance, by the request's correlation."""
+"""Waiting for what came of a request, by its correlation: whatever it was about."""
 
 import asyncio
-from collections.abc import Collection
+from typing import NamedTuple
 
 from bus.envelope import Recorded
 from bus.events import Event
@@ -10,13 +10,35 @@ from bus.subjects import history_filter
 from driftline.client import Published
 
 
+class Awaited(NamedTuple):
+    """Events of these types, of one subject filter."""
+
+    subject: str
+    kinds: tuple[type[Event], ...]
+
+
+async def answers(log: Log, after: int, request: str, awaited: Awaited, count: int = 1) -> list[Recorded]:
+    """The first ``count`` of the awaited events after position ``after`` that the request has led to.
+
+    It waits for ever: the caller says how long. Raises LogUnavailable.
+    """
+    found: list[Recorded] = []
+    if not count:
+        return found
+    async for batch in log.follow(after, awaited.subject):
+        for r in batch.records:
+            if r.correlation == request and isinstance(r.event, awaited.kinds):
+                found.append(r)
+                if len(found) == count:
+                    return found
+    return found  # the log never ends: not reached
+
+
 async def answer(
-    log: Log, published: Published, aggregate: str, ends: Collection[type[Event]], timeout_s: float
+    log: Log, published: Published, aggregate: str, kinds: tuple[type[Event], ...], timeout_s: float
 ) -> Recorded:
-    """The first event of the request's story that is one of ``ends``. Raises TimeoutError."""
+    """The first event of these types that the request about its own aggregate has led to. Raises TimeoutError."""
+    awaited = Awaited(history_filter(aggregate, published.instance), kinds)
     async with asyncio.timeout(timeout_s):
-        async for batch in log.follow(published.position, history_filter(aggregate, published.instance)):
-            for r in batch.records:
-                if r.correlation == published.request and type(r.event) in ends:
-                    return r
-    raise TimeoutError  # the log never ends: not reached
+        (found,) = await answers(log, published.position, published.request, awaited)
+    return found

@@ -12,6 +12,7 @@ import msgspec
 from bus.envelope import Recorded, Rejected
 from bus.events import EVENT_TYPES, Event
 from projections.addresses import Addresses
+from projections.borders import Borders
 from projections.clusters import Clusters
 from projections.drifts import Drifts
 from projections.fold import NOTHING, Fold, Key, Row, Table, Touched
@@ -21,6 +22,7 @@ from projections.leaves import Leaves
 from projections.policies import Policies
 from projections.port_states import PAIRS, PortStates
 from projections.spawns import Spawns
+from projections.vpcs import Vpcs
 from projections.world import World
 
 #: The projections that are persisted. ``PortStates`` contains the ports themselves.
@@ -35,6 +37,8 @@ PROJECTIONS: tuple[type[Fold], ...] = (
     Drifts,
     Policies,
     Clusters,
+    Vpcs,
+    Borders,
 )
 
 

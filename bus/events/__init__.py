@@ -110,6 +110,32 @@ from bus.events.port import (
     PortUnplugged,
     Status,
 )
+from bus.events.vpc import (
+    BorderEntryAdded,
+    BorderEntryEvent,
+    BorderEntryFailed,
+    BorderEntryRemoved,
+    DirectConnectCreated,
+    DirectConnectFailed,
+    DirectConnectFailRequested,
+    DirectConnectRefused,
+    DirectConnectRequested,
+    DirectConnectRestored,
+    DirectConnectRestoreRequested,
+    DirectConnectSettled,
+    VpcConnected,
+    VpcConnectionFailed,
+    VpcConnectionReady,
+    VpcConnectRefused,
+    VpcConnectRequested,
+    VpcCreateRequested,
+    VpcDisconnected,
+    VpcDisconnecting,
+    VpcDisconnectRefused,
+    VpcDisconnectRequested,
+    VpcPair,
+    VpcRefused,
+)
 
 AnyEvent = (
     RegionAdded
@@ -192,6 +218,28 @@ AnyEvent = (
     | IngressConfigured
     | IngressCreated
     | IngressRefused
+    | VpcCreateRequested
+    | VpcRefused
+    | VpcConnectRequested
+    | VpcConnected
+    | VpcConnectRefused
+    | VpcConnectionReady
+    | VpcConnectionFailed
+    | VpcDisconnectRequested
+    | VpcDisconnecting
+    | VpcDisconnected
+    | VpcDisconnectRefused
+    | DirectConnectRequested
+    | DirectConnectCreated
+    | DirectConnectRefused
+    | DirectConnectFailRequested
+    | DirectConnectFailed
+    | DirectConnectRestoreRequested
+    | DirectConnectRestored
+    | DirectConnectSettled
+    | BorderEntryAdded
+    | BorderEntryRemoved
+    | BorderEntryFailed
 )
 
 #: Every event type, in the order of the union above.
@@ -205,9 +253,21 @@ __all__ = [
     "POLICY",
     "AnyEvent",
     "AzAdded",
+    "BorderEntryAdded",
+    "BorderEntryEvent",
+    "BorderEntryFailed",
+    "BorderEntryRemoved",
     "ClusterCreateRequested",
     "ClusterCreated",
     "ClusterRefused",
+    "DirectConnectCreated",
+    "DirectConnectFailRequested",
+    "DirectConnectFailed",
+    "DirectConnectRefused",
+    "DirectConnectRequested",
+    "DirectConnectRestoreRequested",
+    "DirectConnectRestored",
+    "DirectConnectSettled",
     "Event",
     "HostAdded",
     "HostAgentStarted",
@@ -295,7 +355,19 @@ __all__ = [
     "SubnetCreated",
     "TenantAdded",
     "Token",
+    "VpcConnectRefused",
+    "VpcConnectRequested",
+    "VpcConnected",
+    "VpcConnectionFailed",
+    "VpcConnectionReady",
+    "VpcCreateRequested",
     "VpcCreated",
+    "VpcDisconnectRefused",
+    "VpcDisconnectRequested",
+    "VpcDisconnected",
+    "VpcDisconnecting",
+    "VpcPair",
+    "VpcRefused",
     "physical_network",
     "port_name",
     "tag_of",

@@ -18,6 +18,7 @@ from driftline.invariants.quiet import Quiet
 from driftline.invariants.requests import Requests
 from driftline.invariants.stories import Stories
 from driftline.invariants.table import Edge, Violation
+from driftline.invariants.vpcs import Connections
 from workers.devices.simulated.fabric import Fabric
 
 F = TypeVar("F")
@@ -41,6 +42,7 @@ class Auditor:
         self._devices = Devices(self._stories)
         self._quiet = Quiet(self._stories)
         self._policed = Policed(self._stories)
+        self._connections = Connections(self.exercised)
         self._records: list[Recorded] | None = [] if keep else None
 
     @property
@@ -96,6 +98,7 @@ class Auditor:
     def always(self, fabric: Fabric) -> None:
         """What holds at every moment."""
         self._at_position(self._check_devices, fabric)
+        self._at_position(self._connections.check, fabric)
 
     def once_quiet(self, fabric: Fabric | None) -> None:
         """What holds when all faults have stopped and nothing is under way. Without a fabric: by the log only."""
@@ -117,6 +120,7 @@ class Auditor:
             self._stories.take(r)
             self._requests.take(r)
         self._policed.take(r)
+        self._connections.take(r)
         touched = self._folded.take(r)
         ports = self._ledger.take(r)
         self.exercised[23] += isinstance(r.event, HostDown) and len(self.live) > len(ports)  # others are not touched
@@ -134,6 +138,7 @@ class Auditor:
             self._quiet.check_devices(fabric, self._devices.excused)
             self._devices.check(fabric)
             self._policed.check_quiet(fabric, self._devices.excused)
+            self._connections.check_quiet(fabric)
         if self._records is not None:
             self._folded.check_rebuild(self._records)
 
