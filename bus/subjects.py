@@ -96,6 +96,8 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
         *("host.audit_requested", "leaf.audit_requested"),
         *("router.added", "network.create_requested", "network.gateway_change_requested"),
         "leaf.mac_clear_requested",
+        *("policy.create_requested", "policy.delete_requested"),
+        *("cluster.create_requested", "ingress.create_requested"),
     ),
     "nova": (
         *("instance.scheduled", "instance.active", "instance.refused", "instance.failed"),
@@ -123,6 +125,8 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
         *("port.allocated", "port.refused", "port.bound", "port.unbound", "port.deleted"),
         *("port.claimed", "port.claim_refused", "port.claim_cleared", "port.orphan_seen"),
         *("network.created", "subnet.created", "network.refused", "network.gateway_changed"),
+        *("policy.created", "policy.deleted", "policy.refused"),
+        *("cluster.created", "cluster.refused", "vpc.created", "network.created", "subnet.created"),
         *("vpc.created", "vpc.refused", "vpc.connected", "vpc.connect_refused"),
         *("vpc.disconnecting", "vpc.disconnect_refused"),
         *("direct_connect.created", "direct_connect.refused", "direct_connect.failed", "direct_connect.restored"),
@@ -131,6 +135,11 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
         *("border.entry_added", "border.entry_removed", "border.entry_failed"),
         *("vpc.connection_ready", "vpc.connection_failed", "vpc.disconnected", "direct_connect.settled"),
     ),
+    "ingress": (
+        *("ingress.added", "ingress.configured", "ingress.created", "ingress.refused"),
+        *("instance.spawn_requested", "instance.delete_requested"),
+    ),
+    "policy": ("port.policy_reported", "policy.applied"),
     "liveness": (*("host.suspected", "host.down", "host.returned", "host.up", "host.draining", "host.refused"),),
     "core-router": ("router.gateway_configured",),
 }

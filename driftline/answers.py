@@ -1,10 +1,13 @@
 """Waiting for what came of a request, by its correlation: whatever it was about."""
 
+import asyncio
 from typing import NamedTuple
 
 from bus.envelope import Recorded
 from bus.events import Event
 from bus.log import Log
+from bus.subjects import history_filter
+from driftline.client import Published
 
 
 class Awaited(NamedTuple):
@@ -29,3 +32,13 @@ async def answers(log: Log, after: int, request: str, awaited: Awaited, count: i
                 if len(found) == count:
                     return found
     return found  # the log never ends: not reached
+
+
+async def answer(
+    log: Log, published: Published, aggregate: str, kinds: tuple[type[Event], ...], timeout_s: float
+) -> Recorded:
+    """The first event of these types that the request about its own aggregate has led to. Raises TimeoutError."""
+    awaited = Awaited(history_filter(aggregate, published.instance), kinds)
+    async with asyncio.timeout(timeout_s):
+        (found,) = await answers(log, published.position, published.request, awaited)
+    return found

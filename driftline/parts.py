@@ -1,10 +1,11 @@
 """What a control plane is made of, wherever it runs: the workers, and the devices that events describe."""
 
-from bus.events import BARE_METAL, AzAdded, Event, HostAdded, LeafAdded, RouterAdded
+from bus.events import BARE_METAL, AzAdded, Event, HostAdded, IngressAdded, LeafAdded, RouterAdded
 from projections.borders import border_of
-from workers import border, cnc, compute, ipam, liveness, nova, ovs_agent
+from workers import border, cnc, compute, ingress, ipam, liveness, nova, ovs_agent, policy
 from workers.devices.simulated.device import CableDevice
 from workers.devices.simulated.fabric import Cable, CableHost, CableLeaf
+from workers.effects import INGRESS
 from workers.models import MODELS
 from workers.worker import Worker
 
@@ -16,6 +17,8 @@ _CORE = (
     cnc,
     ipam,
     liveness,
+    policy,
+    ingress,
     border,
 )
 
@@ -37,5 +40,7 @@ def cable_of(event: Event) -> Cable | None:
             return CableHost(host, leaf_a, leaf_b, interface, layout, kind == BARE_METAL)
         case RouterAdded(router=router):
             return CableDevice(router, "router")
+        case IngressAdded(ingress=name):
+            return CableDevice(name, INGRESS)
         case _:
             return None

@@ -42,7 +42,8 @@ class Proof(msgspec.Struct, kw_only=True):
 def reachable_pairs(ports: Sequence[PortRow]) -> list[Pair]:
     """Pairs that must reach each other, there and back: each usable port and the next one of its VRF."""
     pairs: list[Pair] = []
-    usable = sorted((port for port in ports if port.usable), key=lambda port: (port.vrf, port.port))
+    open_ones = (port for port in ports if port.usable and not port.policy_by)  # the others: as policy says
+    usable = sorted(open_ones, key=lambda port: (port.vrf, port.port))
     for _, group in itertools.groupby(usable, key=lambda port: port.vrf):
         members = list(group)
         if len(members) > 1:
@@ -129,9 +130,9 @@ class Rights:
         """What the devices hold without a right to, of ``Fabric.dump``."""
         found = []
         for host, held in dump["hosts"].items():
-            for part, allowed in (("vnics", self._vnics), ("flows", self._flows)):
+            for part, allowed in (("vnics", self._vnics), ("flows", self._flows), ("policies", self._vnics)):
                 if host not in self._dead:
-                    claims = {port: (host, port, one["generation"]) for port, one in held[part].items()}
+                    claims = {port: (host, port, one["generation"]) for port, one in held.get(part, {}).items()}
                     found += [f"host {host}: {part} of port {p}" for p, key in claims.items() if key not in allowed]
         for leaf, interfaces in dump["leaves"].items():
             for interface, vlans in interfaces.items():

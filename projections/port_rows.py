@@ -8,7 +8,8 @@ class PortRow(Row):
 
     ``claimed_at`` is the log position of the current claim, ``orphan_seen_us`` when the port was first seen without an
     instance, 0 once anybody has reported on it since. ``underlay_by`` and ``overlay_by`` report the planes; empty: the
-    plane does not apply, and is ACTIVE. ``policy_by`` must have reported before the underlay counts.
+    plane does not apply, and is ACTIVE. ``policy_by`` must have reported before the underlay counts,
+    and says as of which log position the port's rules are in place (``policy_revision``).
     """
 
     port: str
@@ -37,6 +38,8 @@ class PortRow(Row):
     overlay: str = "DOWN"
     underlay_report: str = ""
     overlay_report: str = ""
+    policy_report: str = ""
+    policy_revision: int = 0
     registered: bool = False
     plugged: bool = False
     bind_requested: bool = False

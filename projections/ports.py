@@ -29,6 +29,7 @@ from bus.events import (
     PortOverlayReported,
     PortPlugFailed,
     PortPlugged,
+    PortPolicyReported,
     PortRefused,
     PortRegistered,
     PortUnbound,
@@ -37,6 +38,7 @@ from bus.events import (
     PortUnplugged,
 )
 from projections.fold import NOTHING, Fold, Key, Table, Touched, on
+from projections.port_planes import enforced, still
 from projections.port_rows import PortRow, StaleClaimRow
 
 
@@ -169,7 +171,7 @@ class Ports(Fold):
             return NOTHING
         row.plugged = True
         if row.underlay_report == "ERROR":  # what could not be made has been made after all; its flows come next
-            row.underlay_report, row.reason = "", row.reason if row.overlay_report == "ERROR" else ""
+            row.underlay_report, row.reason = "", still(row, row.overlay_report, row.policy_report)
         return self._changed(r, row)
 
     @on(PortPlugFailed)
@@ -187,7 +189,7 @@ class Ports(Fold):
         if row is None or row.underlay_removed or row.underlay_report == e.status:
             return NOTHING
         row.underlay_report = e.status
-        row.reason = e.reason or (row.reason if row.overlay_report == "ERROR" else "")
+        row.reason = e.reason or still(row, row.overlay_report, row.policy_report)
         return self._changed(r, row)
 
     @on(PortBindRequested)
@@ -205,7 +207,19 @@ class Ports(Fold):
         if row is None or row.overlay_removed or row.overlay_report == e.status:
             return NOTHING
         row.overlay_report = e.status
-        row.reason = e.reason or (row.reason if row.underlay_report == "ERROR" else "")
+        row.reason = e.reason or still(row, row.underlay_report, row.policy_report)
+        return self._changed(r, row)
+
+    @on(PortPolicyReported)
+    def _policy(self, r: Recorded, e: PortPolicyReported) -> tuple[Touched, ...]:
+        """An older revision than was reported before is out of date."""
+        row = self._reported(e)
+        if row is None or not row.policy_by or row.unplugged or e.revision < row.policy_revision:
+            return NOTHING
+        if (row.policy_report, row.policy_revision) == (e.status, e.revision):
+            return NOTHING
+        row.policy_report, row.policy_revision = e.status, e.revision
+        row.reason = e.reason or still(row, row.underlay_report, row.overlay_report)
         return self._changed(r, row)
 
     @on(PortUnplugged)
@@ -290,6 +304,7 @@ class Ports(Fold):
     def _mark_down(row: PortRow) -> None:
         row.plugged = False
         row.underlay_report, row.overlay_report, row.reason = "ERROR", "", f"host {row.host} is down"
+        row.policy_report = ""
 
     @staticmethod
     def _mark_up(row: PortRow) -> None:
@@ -387,6 +402,8 @@ class Ports(Fold):
 
     def _changed(self, r: Recorded, row: PortRow) -> tuple[Touched, ...]:
         row.underlay = _plane(row.underlay_by, row.underlay_report, row.bound, row.unplugged or row.underlay_removed)
+        if row.policy_by:
+            row.underlay = enforced(row.underlay, row.policy_report, row.unplugged or row.underlay_removed)
         row.overlay = _plane(row.overlay_by, row.overlay_report, row.bound, row.overlay_removed)
         row.changed_us, row.orphan_seen_us = r.time_us, 0
         return (("ports", (row.port,)),)

@@ -13,12 +13,14 @@ from bus.envelope import Recorded, Rejected
 from bus.events import EVENT_TYPES, Event
 from projections.addresses import Addresses
 from projections.borders import Borders
+from projections.clusters import Clusters
 from projections.drifts import Drifts
 from projections.fold import NOTHING, Fold, Key, Row, Table, Touched
 from projections.gateways import Gateways
 from projections.hosts import Hosts
 from projections.instances import Instances
 from projections.leaves import Leaves
+from projections.policies import Policies
 from projections.port_states import PAIRS, PortStates
 from projections.spawns import Spawns
 from projections.trunks import Trunks
@@ -37,6 +39,8 @@ PROJECTIONS: tuple[type[Fold], ...] = (
     Drifts,
     Gateways,
     Trunks,
+    Policies,
+    Clusters,
     Vpcs,
     Borders,
 )

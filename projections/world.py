@@ -8,6 +8,7 @@ from bus.events import (
     BARE_METAL,
     AzAdded,
     HostAdded,
+    IngressAdded,
     LeafAdded,
     NetworkCreated,
     NetworkGatewayChanged,
@@ -67,7 +68,10 @@ class VpcRow(Row):
 
 
 class NetworkRow(Row):
-    """An L2 segment: its VPC, its model, its VNI or VLAN (0: none) and its labels."""
+    """An L2 segment: its VPC, its model, its VNI or VLAN (0: none) and its labels.
+
+    ``policy``: its ports are under enforcement.
+    """
 
     network: str
     vpc: str
@@ -76,6 +80,7 @@ class NetworkRow(Row):
     labels: list[str]
     model: str = "evpn"
     vlan: int = 0
+    policy: bool = False
 
 
 class SubnetRow(Row):
@@ -85,6 +90,14 @@ class SubnetRow(Row):
     network: str
     cidr: str
     gateway: str
+
+
+class DeviceRow(Row):
+    """A device of another kind than switches and hosts."""
+
+    device: str
+    kind: str
+    az: str
 
 
 class World(Fold):
@@ -102,6 +115,7 @@ class World(Fold):
         Table("vpcs", VpcRow, ("vpc",)),
         Table("networks", NetworkRow, ("network",)),
         Table("subnets", SubnetRow, ("subnet",)),
+        Table("devices", DeviceRow, ("device",)),
     )
 
     def __init__(self) -> None:
@@ -218,6 +232,7 @@ class World(Fold):
             labels=list(e.labels),
             model=e.model,
             vlan=e.vlan,
+            policy=e.policy,
         )
         touched = self._put("networks", (e.network,), row)
         if touched:
@@ -261,6 +276,10 @@ class World(Fold):
         """The one subnet of ``network``, None if it has none (yet)."""
         subnets: dict[Key, SubnetRow] = self.tables["subnets"]
         return next((row for row in subnets.values() if row.network == network), None)
+
+    @on(IngressAdded)
+    def _ingress(self, r: Recorded, e: IngressAdded) -> tuple[Touched, ...]:
+        return self._put("devices", (e.ingress,), DeviceRow(device=e.ingress, kind="ingress", az=e.az))
 
     def _put(self, table: str, key: tuple[str, ...], row: Row) -> tuple[Touched, ...]:
         if key in self.tables[table]:

@@ -199,6 +199,7 @@ def _plug(port: PortRow) -> PlugVnic:
         prefix_length=port.prefix_length,
         gateway=port.gateway,
         claimed_at=port.claimed_at,
+        enforced=bool(port.policy_by),
     )
 
 

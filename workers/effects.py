@@ -6,6 +6,7 @@ Effects with the same ``slot`` are performed one after the other; the newest wis
 import msgspec
 
 from bus.events import HostDifference, LeafDifference, MacDuplicate
+from workers.policy_rules import HeldRules
 
 #: (device, part of the device): what an effect acts on.
 Slot = tuple[str, ...]
@@ -51,6 +52,7 @@ class PlugVnic(PortEffect, frozen=True, kw_only=True):
     """The port's vNIC exists with this address and hangs on br-int (Figure 10, step 6). Asked for by nova-compute.
 
     ``claimed_at`` is the log position of the claim: a host that was cleaned since refuses it, unless it was kept.
+    ``enforced``: the host drops whatever comes from or goes to it while it does not hold the port's policy.
     """
 
     mac: str
@@ -58,6 +60,7 @@ class PlugVnic(PortEffect, frozen=True, kw_only=True):
     prefix_length: int
     gateway: str
     claimed_at: int = 0
+    enforced: bool = False
 
     @property
     def slot(self) -> Slot:
@@ -178,10 +181,14 @@ class ResyncFlows(DeviceEffect, frozen=True, kw_only=True):
 
 
 class AuditHost(DeviceEffect, frozen=True, kw_only=True):
-    """Look, and change nothing: where does the host differ from these vNICs and flows (generation by port)?"""
+    """Look, and change nothing: where does the host differ from these vNICs and flows (generation by port)?
+
+    ``policies``: the revision, or an older one, of the rules that it is to hold, by port.
+    """
 
     vnics: dict[str, int]
     flows: dict[str, FlowWish]
+    policies: dict[str, int] = {}
 
     @property
     def withdraws(self) -> bool:
@@ -330,6 +337,58 @@ class ClearMac(DeviceEffect, frozen=True, kw_only=True):
         return False
 
 
+class InstallPolicy(PortEffect, frozen=True, kw_only=True):
+    """The host holds the port's rules as of log position ``revision``. Asked for by the worker ``policy``.
+
+    An older revision than it holds changes nothing. The rules may come before the vNIC, and go with it. ``identity`` is
+    what the port's packets carry, ``claimed_at`` as in ``PlugVnic``.
+    """
+
+    revision: int
+    identity: int
+    ingress: HeldRules = None
+    egress: HeldRules = None
+    claimed_at: int = 0
+
+    @property
+    def slot(self) -> Slot:
+        return (self.device, "policy", self.port, str(self.generation))
+
+    @property
+    def version(self) -> int:
+        return self.revision
+
+
+#: The kind of device that proxies into a cluster.
+INGRESS = "ingress"
+
+
+class Endpoint(msgspec.Struct, frozen=True, order=True):
+    """A pod behind a listener: its port's id, its address, and the tcp port to send to."""
+
+    port: str
+    ip: str
+    target_port: int
+
+
+class HeldListener(msgspec.Struct, frozen=True):
+    """A tcp port of an ingress and the pods behind it."""
+
+    port: int
+    endpoints: tuple[Endpoint, ...] = ()
+
+
+class ConfigureIngress(DeviceEffect, frozen=True, kw_only=True):
+    """The proxy listens like this, between the ports of its legs. Asked for by the worker ``ingress``.
+
+    ``epoch`` is the log position as of which it is so; an older one than the device knows changes nothing.
+    """
+
+    outside: str
+    inside: str
+    listeners: tuple[HeldListener, ...]
+
+
 AnyEffect = (
     PlugVnic
     | UnplugVnic
@@ -346,6 +405,8 @@ AnyEffect = (
     | RouterGateway
     | LookForDuplicates
     | ClearMac
+    | InstallPolicy
+    | ConfigureIngress
 )
 
 #: What an audit found.

@@ -5,9 +5,11 @@ from typing import Any
 
 from bus.envelope import Recorded
 from projections.addresses import Addresses
+from projections.clusters import Clusters
 from projections.hosts import Hosts
 from projections.instances import Instances
 from projections.network_requests import NetworkRequests
+from projections.policies import Policies
 from projections.ports import Ports
 from projections.vpcs import Vpcs
 from projections.world import World
@@ -20,10 +22,11 @@ class IpamState(State):
     def __init__(self) -> None:
         self.world, self.ports, self.addresses = World(), Ports(), Addresses()
         self.instances, self.hosts = Instances(), Hosts()
+        self.policies, self.clusters = Policies(), Clusters()
         self.vpcs, self.requests = Vpcs(), NetworkRequests()
         self.looked_us = 0
         folds = (self.world, self.ports, self.addresses, self.instances, self.hosts)
-        super().__init__(*folds, self.vpcs, self.requests)
+        super().__init__(*folds, self.vpcs, self.requests, self.policies, self.clusters)
 
 
 #: Answers one request that is not about a port: (state, record, event) -> decisions.

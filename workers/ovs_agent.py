@@ -114,7 +114,8 @@ def _audit(state: AgentState, host: str, az: str, position: int) -> Iterable[Dec
     wanted = [port for port in state.ports.on_host(host) if _is_wanted(port)]
     vnics = {port.port: port.generation for port in wanted}
     flows = {port.port: _flow(port) for port in wanted if _has_flows(port)}
-    yield Perform(AuditHost(device=host, az=az, epoch=position, vnics=vnics, flows=flows))
+    policies = {port.port: port.policy_revision for port in wanted if port.policy_report == "ACTIVE"}
+    yield Perform(AuditHost(device=host, az=az, epoch=position, vnics=vnics, flows=flows, policies=policies))
 
 
 def _repair(state: AgentState, audited: HostAudited) -> Iterable[Decision]:

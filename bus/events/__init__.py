@@ -1,6 +1,17 @@
 """The event language, one file per aggregate. ``EVENT_TYPES`` lists it whole; ``AnyEvent`` is its union."""
 
 from bus.events.base import Event, RealisedBy, Token, tag_of
+from bus.events.cluster import (
+    ClusterCreated,
+    ClusterCreateRequested,
+    ClusterRefused,
+    IngressAdded,
+    IngressConfigured,
+    IngressCreated,
+    IngressCreateRequested,
+    IngressRefused,
+    Listener,
+)
 from bus.events.host import (
     BARE_METAL,
     AzAdded,
@@ -75,6 +86,18 @@ from bus.events.network_requests import (
     NetworkGatewayChanged,
     NetworkGatewayChangeRequested,
     NetworkRefused,
+)
+from bus.events.policy import (
+    POLICY,
+    HttpRule,
+    PolicyApplied,
+    PolicyCreated,
+    PolicyCreateRequested,
+    PolicyDeleted,
+    PolicyDeleteRequested,
+    PolicyRefused,
+    PolicyRule,
+    PortPolicyReported,
 )
 from bus.events.port import (
     CNC,
@@ -213,6 +236,21 @@ AnyEvent = (
     | LeafTrunkAdded
     | LeafInterfaceShut
     | LeafInterfaceOpened
+    | PolicyCreateRequested
+    | PolicyCreated
+    | PolicyDeleteRequested
+    | PolicyDeleted
+    | PolicyRefused
+    | PolicyApplied
+    | PortPolicyReported
+    | ClusterCreateRequested
+    | ClusterCreated
+    | ClusterRefused
+    | IngressCreateRequested
+    | IngressAdded
+    | IngressConfigured
+    | IngressCreated
+    | IngressRefused
     | VpcCreateRequested
     | VpcRefused
     | VpcConnectRequested
@@ -246,12 +284,16 @@ __all__ = [
     "EVENT_TYPES",
     "LEAF_CAPACITY",
     "OVS_AGENT",
+    "POLICY",
     "AnyEvent",
     "AzAdded",
     "BorderEntryAdded",
     "BorderEntryEvent",
     "BorderEntryFailed",
     "BorderEntryRemoved",
+    "ClusterCreateRequested",
+    "ClusterCreated",
+    "ClusterRefused",
     "DirectConnectCreated",
     "DirectConnectFailRequested",
     "DirectConnectFailed",
@@ -277,6 +319,12 @@ __all__ = [
     "HostReturned",
     "HostSuspected",
     "HostUp",
+    "HttpRule",
+    "IngressAdded",
+    "IngressConfigured",
+    "IngressCreateRequested",
+    "IngressCreated",
+    "IngressRefused",
     "InstanceActive",
     "InstanceDeleteRefused",
     "InstanceDeleteRequested",
@@ -307,12 +355,20 @@ __all__ = [
     "LeafVlanEvent",
     "LeafVlanFailed",
     "LeafVlanRemoved",
+    "Listener",
     "MacDuplicate",
     "NetworkCreateRequested",
     "NetworkCreated",
     "NetworkGatewayChangeRequested",
     "NetworkGatewayChanged",
     "NetworkRefused",
+    "PolicyApplied",
+    "PolicyCreateRequested",
+    "PolicyCreated",
+    "PolicyDeleteRequested",
+    "PolicyDeleted",
+    "PolicyRefused",
+    "PolicyRule",
     "PortAllocated",
     "PortBindRequested",
     "PortBound",
@@ -330,6 +386,7 @@ __all__ = [
     "PortOverlayReported",
     "PortPlugFailed",
     "PortPlugged",
+    "PortPolicyReported",
     "PortRefused",
     "PortRegistered",
     "PortUnbound",

@@ -159,9 +159,9 @@ class HostAuditRequested(Event, tag="host.audit_requested.v1", frozen=True, kw_o
 
 
 class HostDifference(msgspec.Struct, frozen=True, tag="host"):
-    """A vNIC, or the flows of a port, that the host lacks (``missing``), or holds without a right to."""
+    """A vNIC, or the flows or the policy of a port, that the host lacks (``missing``), or holds without a right to."""
 
-    part: Literal["vnic", "flows"]
+    part: Literal["vnic", "flows", "policy"]
     port: Token
     generation: Generation
     missing: bool

@@ -34,6 +34,7 @@ class NetworkCreated(Event, tag="network.created.v1", frozen=True, kw_only=True)
     """An L2 segment of a VPC. ``model`` says how it is realised (``workers.models``); ports can be asked for by labels.
 
     ``vni`` carries it above the leaves, ``vlan`` is its one VLAN everywhere; each is 0 in a model that has none.
+    ``policy``: its ports are under enforcement, and none is usable before its rules are in place on its host.
     """
 
     network: Token
@@ -42,6 +43,7 @@ class NetworkCreated(Event, tag="network.created.v1", frozen=True, kw_only=True)
     labels: tuple[Token, ...] = ()
     model: Token = "evpn"
     vlan: VlanOrNone = 0
+    policy: bool = False
 
 
 class SubnetCreated(Event, tag="subnet.created.v1", frozen=True, kw_only=True):

@@ -6,11 +6,13 @@ import click
 
 from bus.errors import BusError
 from driftline.cli import (
+    clusters,
     demo,
     hosts,
     load,
     network,
     path,
+    policy,
     ports,
     reconcile,
     requests,
@@ -60,6 +62,11 @@ for command in (
     path.trace_path,
     routes.routes,
     routes.clear_mac,
+    policy.policies,
+    policy.policy,
+    clusters.clusters,
+    clusters.cluster,
+    clusters.ingress,
     tail.tail,
     tail.quarantine,
     load.load,

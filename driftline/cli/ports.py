@@ -8,16 +8,19 @@ from rich.table import Table
 
 from driftline.channel import BusChannel
 from driftline.cli.common import people, print_json, print_table, printable, run, server_options
+from driftline.cli.policy import flow_of, flow_options
 from driftline.errors import NotDone, UsageError
 from driftline.figures import TimedStep, drift_sequence, sequence, timed_drift_steps, timed_steps
 from driftline.plane import working_plane
-from driftline.stack import Options, open_stack
+from driftline.stack import Options, Stack, open_stack
 from driftline.state import current_projections, find_instance, rows, wait_projected
+from projections.clusters import IngressRow
 from projections.drifts import DriftRow
 from projections.port_states import PAIRS
 from projections.spawns import SpawnRow
 from workers.devices.simulated.remote import RemoteDevices
 from workers.devices.simulated.wire import Ask
+from workers.policy_rules import Flow
 
 _PORT_COLUMNS = ("port", "name", "host", "network", "ip", "mac", "vlan", "vni", "underlay", "overlay")
 
@@ -164,21 +167,35 @@ async def _networks(options: Options, *, as_json: bool) -> None:
 @click.command()
 @click.argument("source")
 @click.argument("target")
+@flow_options
 @server_options()
-def reach(options: Options, source: str, target: str, as_json: bool) -> None:
-    """Ask the fabric whether a packet from instance SOURCE reaches instance TARGET, from device state alone."""
-    run(_reach(options, source, target, as_json=as_json))
+def reach(options: Options, source: str, target: str, proto: str, port: int, http: str, as_json: bool) -> None:
+    """Ask the fabric whether a packet from instance SOURCE reaches TARGET, from device state alone.
+
+    TARGET is an instance, or an ingress: then what is behind it is to be reached as well.
+
+    The hops name the rules of policy that let it pass; what stops it names the device and the reason.
+    """
+    run(_reach(options, source, target, flow_of(proto, port, http), as_json=as_json))
 
 
-async def _reach(options: Options, source: str, target: str, *, as_json: bool) -> None:
+async def _port_of(stack: Stack, name: str) -> str:
+    """The port of an instance, or of the VIP of an ingress. Raises UsageError if there is none."""
+    ingresses = cast(list[IngressRow], await rows(stack.database, "ingresses", {"ingress": name}))
+    if ingresses and ingresses[0].outside:
+        return ingresses[0].outside
+    row = await find_instance(stack.database, name)
+    if not row.port:
+        raise UsageError(f"instance: {row.name} has no port, it is {row.state}")
+    return row.port
+
+
+async def _reach(options: Options, source: str, target: str, flow: Flow, *, as_json: bool) -> None:
     async with open_stack(options) as stack, working_plane(stack) as plane:
         await wait_projected(stack, plane, await stack.log.last_position())
-        rows_of = [await find_instance(stack.database, name) for name in (source, target)]
-        for row in rows_of:
-            if not row.port:
-                raise UsageError(f"instance: {row.name} has no port, it is {row.state}")
+        ports_of = [await _port_of(stack, name) for name in (source, target)]
         fabric = RemoteDevices(BusChannel(stack.connection))
-        (path,) = await fabric.trace([Ask(rows_of[0].port, rows_of[1].port)])
+        (path,) = await fabric.trace([Ask(ports_of[0], ports_of[1], flow=flow)])
     if as_json:
         print_json(path)
     else:

@@ -13,6 +13,7 @@ from driftline.invariants.books import Host, Port
 from driftline.invariants.devices import Devices
 from driftline.invariants.folded import Folded
 from driftline.invariants.ledger import FORGED, Ledger
+from driftline.invariants.policed import Policed
 from driftline.invariants.quiet import Quiet
 from driftline.invariants.requests import Requests
 from driftline.invariants.stories import Stories
@@ -40,6 +41,7 @@ class Auditor:
         self._folded = Folded(self._ledger, self.edges)
         self._devices = Devices(self._stories)
         self._quiet = Quiet(self._stories)
+        self._policed = Policed(self._stories)
         self._connections = Connections(self.exercised)
         self._records: list[Recorded] | None = [] if keep else None
 
@@ -95,7 +97,7 @@ class Auditor:
 
     def always(self, fabric: Fabric) -> None:
         """What holds at every moment."""
-        self._at_position(self._devices.check, fabric)
+        self._at_position(self._check_devices, fabric)
         self._at_position(self._connections.check, fabric)
 
     def once_quiet(self, fabric: Fabric | None) -> None:
@@ -117,11 +119,16 @@ class Auditor:
         if not r.id.startswith(FORGED):
             self._stories.take(r)
             self._requests.take(r)
+        self._policed.take(r)
         self._connections.take(r)
         touched = self._folded.take(r)
         ports = self._ledger.take(r)
         self.exercised[23] += isinstance(r.event, HostDown) and len(self.live) > len(ports)  # others are not touched
         self._folded.check(r, touched, sorted(ports))
+
+    def _check_devices(self, fabric: Fabric) -> None:
+        self._devices.check(fabric)
+        self._policed.check(fabric, self._devices.excused)
 
     def _check_quiet(self, fabric: Fabric | None) -> None:
         self._requests.check_all_answered()
@@ -130,6 +137,7 @@ class Auditor:
         if fabric is not None:
             self._quiet.check_devices(fabric, self._devices.excused)
             self._devices.check(fabric)
+            self._policed.check_quiet(fabric, self._devices.excused)
             self._connections.check_quiet(fabric)
         if self._records is not None:
             self._folded.check_rebuild(self._records)

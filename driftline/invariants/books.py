@@ -15,6 +15,7 @@ from bus.events import (
     PortOverlayReported,
     PortPlugFailed,
     PortPlugged,
+    PortPolicyReported,
     PortUnbound,
     PortUnderlayRemoved,
     PortUnderlayReported,
@@ -32,9 +33,10 @@ class Claim:
     def __init__(self, event: PortClaim, position: int) -> None:
         self.event, self.position = event, position
         self.port, self.host, self.generation = event.port, event.host, event.generation
-        self.underlay = self.overlay = ""
+        self.underlay = self.overlay = self.policy = ""
+        self.policy_revision = 0
         self.reason = ""
-        self.bound = self.placed = self.over = False
+        self.bound = self.placed = self.over = self.plugged = False
         self.over_at = 0
         self.unplugged = self.underlay_removed = self.overlay_removed = False
         self.was_usable = False
@@ -43,7 +45,10 @@ class Claim:
     def pair(self) -> str:
         """Figure 8: UNDERLAY_OVERLAY."""
         e = self.event
-        underlay = _status(e.underlay_by, self.underlay, self.bound, self.unplugged or self.underlay_removed)
+        removed = self.unplugged or self.underlay_removed
+        underlay = _status(e.underlay_by, self.underlay, self.bound, removed)
+        if e.policy_by and not removed and underlay != "ERROR" and self.policy != "ACTIVE":
+            underlay = self.policy or "DOWN"  # closed until its policy is in place
         return f"{underlay}_{_status(e.overlay_by, self.overlay, self.bound, self.overlay_removed)}"
 
     @property
@@ -87,6 +92,7 @@ class Claim:
     def host_died(self, host: str) -> None:
         """What its host and leaves said is not so any more."""
         self.underlay, self.overlay, self.reason = "ERROR", "", f"host {host} is down"
+        self.policy, self.plugged = "", False
 
     def host_is_back(self) -> None:
         """It is to be wired again."""
@@ -94,20 +100,30 @@ class Claim:
 
     def _report(self, e: PortEvent) -> None:
         match e:
-            case PortPlugged() if self.underlay == "ERROR":
-                self.underlay, self.reason = "", self._why(self.overlay)
+            case PortPlugged():  # one that says again what was said makes nothing good
+                if self.underlay == "ERROR" and not self.plugged:
+                    self.underlay, self.reason = "", self._why(self.overlay, self.policy)
+                self.plugged = True
             case PortPlugFailed():
                 self.underlay, self.reason = "ERROR", e.reason
             case PortUnderlayReported() if not self.underlay_removed:
-                self.underlay, self.reason = e.status, e.reason or self._why(self.overlay)
+                self.underlay, self.reason = e.status, e.reason or self._why(self.overlay, self.policy)
             case PortOverlayReported() if not self.overlay_removed:
-                self.overlay, self.reason = e.status, e.reason or self._why(self.underlay)
+                self.overlay, self.reason = e.status, e.reason or self._why(self.underlay, self.policy)
+            case PortPolicyReported() if self._tells_policy(e):
+                self.policy, self.policy_revision = e.status, e.revision
+                self.reason = e.reason or self._why(self.underlay, self.overlay)
             case _:
                 pass
 
-    def _why(self, other_plane: str) -> str:
-        """The reason that is still to be told: that of the plane in error that the report was not about."""
-        return self.reason if other_plane == "ERROR" else ""
+    def _tells_policy(self, e: PortPolicyReported) -> bool:
+        """Whether the report is news: of a port under enforcement, and not of an older revision."""
+        news = (e.status, e.revision) != (self.policy, self.policy_revision) and e.revision >= self.policy_revision
+        return bool(self.event.policy_by) and not self.unplugged and news
+
+    def _why(self, *others: str) -> str:
+        """The reason that is still to be told: that of what is in error and the report was not about."""
+        return self.reason if "ERROR" in others else ""
 
 
 class Port:

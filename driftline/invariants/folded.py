@@ -17,6 +17,7 @@ from bus.events import (
     PortOverlayReported,
     PortPlugFailed,
     PortPlugged,
+    PortPolicyReported,
     PortUnderlayReported,
 )
 from driftline.invariants.ledger import Ledger
@@ -31,7 +32,7 @@ from projections.world import World
 #: Reports that give or claim something: stale ones change nothing. (Stale ones that take away clear their own claim.)
 POSITIVE = (
     *(PortPlugged, PortPlugFailed, PortUnderlayReported, PortBindRequested, PortBound),
-    *(PortOverlayReported, PortClaimed, PortOrphanSeen),
+    *(PortOverlayReported, PortClaimed, PortOrphanSeen, PortPolicyReported),
 )
 
 

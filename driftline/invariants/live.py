@@ -14,6 +14,7 @@ from workers.devices.protocol import DevicesUnavailable
 from workers.devices.simulated.fabric import Fabric
 from workers.devices.simulated.host import Flow, HostState, Vnic
 from workers.devices.simulated.leaf import Entry, LeafState
+from workers.policy_rules import HeldPolicy
 
 #: How long the log must stand still before what is not as it should be counts as a violation, seconds.
 STILL_S = 5.0
@@ -76,7 +77,8 @@ def fabric_of(auditor: Auditor, dump: dict[str, Any]) -> Fabric:
         fabric.add_host(host.name, *host.leaves, host.interface, bare=host.is_bare)
     for name, held in dump["hosts"].items():
         vnics, flows = msgspec.convert((held["vnics"], held["flows"]), tuple[dict[str, Vnic], dict[str, Flow]])
-        fabric.restore(HostState(name, vnics, flows, held["trunk"]))
+        policies = msgspec.convert(held.get("policies", {}), dict[str, HeldPolicy])
+        fabric.restore(HostState(name, vnics, flows, held["trunk"], policies=policies))
     trunks = dump.get("trunks", {})
     for name in {*dump["leaves"], *trunks} & {*fabric.leaves}:
         entries = [

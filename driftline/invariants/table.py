@@ -64,6 +64,9 @@ _QUIET = (
 INVARIANTS: tuple[Invariant, ...] = (
     *(Invariant(n, title, "always", applies, gap) for n, (title, applies, gap) in enumerate(_ALWAYS, 1)),
     *(Invariant(n, title, "quiet") for n, title in enumerate(_QUIET, len(_ALWAYS) + 1)),
+    Invariant(
+        24, "what policy forbids never gets to a usable port, and nothing does before its rules are there", "always"
+    ),
 )
 
 

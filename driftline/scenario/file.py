@@ -19,6 +19,7 @@ from driftline.world.errors import explain
 from projections.views import all_tables
 from workers.devices.simulated.fabric import SetHosts
 from workers.devices.simulated.tamper import Act
+from workers.policy_rules import Flow
 
 #: Fields of an event or a row, and the values that they are to have.
 Fields = dict[str, Any]
@@ -56,13 +57,18 @@ class Keeps(Entry, frozen=True):
 
 
 class Trace(Entry, frozen=True, rename={"source": "from"}):
-    """A packet from one instance to another, or to an address, arrives, over so many hops, and ``via`` these parts."""
+    """A packet from one instance to another, or to an address, arrives, over so many hops, and ``via`` these parts.
+
+    ``flow`` is what kind of packet it is. ``stopped``: it does not arrive, and this is part of the reason.
+    """
 
     source: str
     to: str = ""
     ip: str = ""
     hops: int | None = None
     via: tuple[str, ...] = ()
+    flow: Flow = Flow()
+    stopped: str = ""
 
 
 class Step(Entry, frozen=True):

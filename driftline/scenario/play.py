@@ -266,15 +266,15 @@ class _Player:
 
     async def _unreachable(self, source: str, target: str, because: str = "") -> Check:
         def judged(path: Path) -> str:
-            if path.reachable:
-                return "it does"
-            return "" if because in path.reason else f"not because of that, but: {path.reason}"
+            return _stopped(path, because)
 
         what = f"{source} does not reach {target}" + (f", because: {because}" if because else "")
         return await self._ask(what, source, Trace(source=source, to=target), judged)
 
     async def _trace(self, trace: Trace) -> Check:
         def judged(path: Path) -> str:
+            if trace.stopped:
+                return _stopped(path, trace.stopped)
             if not path.reachable:
                 return path.reason
             if trace.hops is not None and len(path.hops) != trace.hops:
@@ -284,15 +284,25 @@ class _Player:
 
         over = f" over {trace.hops} hops" if trace.hops is not None else ""
         via = f" via {', '.join(trace.via)}" if trace.via else ""
-        return await self._ask(f"{trace.source} reaches {trace.to or trace.ip}{over}{via}", trace.source, trace, judged)
+        does = f"does not reach, because: {trace.stopped}," if trace.stopped else "reaches"
+        what = f"{trace.source} {does} {trace.to or trace.ip} with {trace.flow}{over}{via}"
+        return await self._ask(what, trace.source, trace, judged)
 
     async def _ask(self, what: str, source: str, trace: Trace, judged: Callable[[Path], str]) -> Check:
         ports = {row.instance: row.port for row in self.live()}
         for name in filter(None, (source, trace.to)):
             if not ports.get(name):
                 return Check(what, f"{name} has no port")
-        (path,) = await self._ground.trace([Ask(ports[source], ports[trace.to] if trace.to else "", trace.ip)])
+        (path,) = await self._ground.trace(
+            [Ask(ports[source], ports[trace.to] if trace.to else "", trace.ip, trace.flow)]
+        )
         return Check(what, judged(path))
+
+
+def _stopped(path: Path, because: str) -> str:
+    if path.reachable:
+        return "it does"
+    return "" if because in path.reason else f"not because of that, but: {path.reason}"
 
 
 def _is(event: Event, wanted: Fields) -> bool:

@@ -47,7 +47,7 @@ class VirtualGround:
         self._site.devices.tamper(acts)
 
     async def trace(self, asks: Sequence[Ask]) -> Sequence[Path]:
-        return [trace(self._site.fabric, ask.src_port, ask.dst_port, dst_ip=ask.dst_ip) for ask in asks]
+        return [trace(self._site.fabric, ask.src_port, ask.dst_port, dst_ip=ask.dst_ip, flow=ask.flow) for ask in asks]
 
     async def leftovers(self) -> Leftovers:
         return self._site.fabric.leftovers()

@@ -46,15 +46,22 @@ class Requests:
             getattr(self, kind)(at_s)
 
     def spawn(
-        self, at_s: float, *, network: str | None = None, host: str | None = None, kind: Kind = "container"
+        self,
+        at_s: float,
+        *,
+        network: str | None = None,
+        host: str | None = None,
+        kind: Kind = "container",
+        app: str = "",
     ) -> str:
-        """One instance, anywhere or as told. Returns its id."""
+        """One instance, anywhere or as told, a pod of ``app`` if that is given. Returns its id."""
         self._names += 1
         instance = f"i{self._names}"
         label = None
         if network is None:
             network, label = self._chance.choice(_SOURCES)
         labels = {"app": "web", "pod": self._chance.choice("abcdefgh")} if self._chance.random() < 0.2 else {}
+        labels = {"app": app, "pod": instance} if app else labels
         name = f"name-{self._names if self._chance.random() < 0.9 else 1}"
         event = SpawnRequested(
             instance=instance, name=name, az=AZ, network=network, label=label, host=host, labels=labels, kind=kind

@@ -14,6 +14,7 @@ from driftline.simulator.loop import dice, now_us
 from driftline.simulator.mirror import Mirror
 from driftline.simulator.process import NO_HABIT, Process
 from driftline.simulator.scenario import Scenario
+from workers.devices.simulated.device import CableDevice
 from workers.devices.simulated.fabric import CableHost, Performed, SetHosts
 from workers.effects import AnyEffect
 
@@ -131,6 +132,9 @@ class Site:
         try:
             self.auditor.take([r])
             self.mirror.take(r)
+            cable = cable_of(r.event)
+            if isinstance(cable, CableDevice):
+                self.fabric.cable(cable)
         except Exception as error:  # noqa: BLE001  # whatever it is, the run ends with it
             self.fail(error, f"event {r.position}")
         self.judge()

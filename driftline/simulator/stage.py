@@ -40,7 +40,7 @@ from driftline.simulator.loop import dice, now_us
 from driftline.simulator.site import Site
 from projections.port_rows import PortRow
 from workers.claims import Claim
-from workers.devices.simulated.tamper import Act, AddEntry, AddFlow, AddVnic, DropEntry, DropFlow, DropVnic
+from workers.devices.simulated.tamper import Act, AddEntry, AddFlow, AddVnic, DropEntry, DropFlow, DropPolicy, DropVnic
 
 #: Who reports what is not so.
 FORGER = "forger"
@@ -152,6 +152,8 @@ class Stage:
                 return [DropVnic(host.host, port) for host in hosts for port in sorted(host.vnics)]
             case "drop flow":
                 return [DropFlow(host.host, port) for host in hosts for port in sorted(host.flows)]
+            case "drop policy":
+                return [DropPolicy(host.host, port) for host in hosts for port in sorted(host.policies)]
             case "drop entry":
                 return [
                     DropEntry(leaf.leaf, interface, vlan)

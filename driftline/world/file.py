@@ -125,6 +125,7 @@ class Network(Entry, frozen=True):
     """``[[network]]``: an L2 segment; ports can be asked for by any of its labels.
 
     ``model`` says how it is realised; whether it takes a ``vni`` or a ``vlan`` is the model's business.
+    ``policy``: its ports are under enforcement.
     """
 
     name: Token
@@ -133,6 +134,7 @@ class Network(Entry, frozen=True):
     labels: tuple[Token, ...] = ()
     model: Token = "evpn"
     vlan: VlanOrNone = 0
+    policy: bool = False
 
 
 class Subnet(Entry, frozen=True):
@@ -257,6 +259,7 @@ def _tenancy(file: WorldFile) -> Iterator[AnyEvent]:
             labels=network.labels,
             model=network.model,
             vlan=network.vlan,
+            policy=network.policy,
         )
     for subnet in file.subnet:
         with _naming(f"subnet {subnet.name}"):

@@ -15,15 +15,20 @@ from bus.events import (
     InstanceDrifted,
     InstanceDriftRequested,
     InstanceFailed,
+    InstanceScheduled,
     InstanceTerminating,
     LeafVlanAdded,
     NetworkCreated,
+    PolicyApplied,
+    PolicyCreated,
+    PolicyCreateRequested,
     PortBound,
     PortCreateRequested,
     PortOrphanSeen,
     PortOverlayRemoved,
     PortOverlayReported,
     PortPlugged,
+    PortPolicyReported,
     PortRefused,
     PortUnbound,
     PortUnderlayRemoved,
@@ -34,6 +39,7 @@ from driftline.invariants import Violation
 from tests.driftline.test_invariants_tale import AZ, HOUR_US, Tale, allocated, claimed, down, gone, scheduled
 from workers.devices.simulated.host import Flow
 from workers.devices.simulated.leaf import Entry
+from workers.policy_rules import HeldPolicy, HeldRules
 
 # Planted violations: (number, what is done to a tale)
 
@@ -323,6 +329,96 @@ def an_error_without_a_broken_leaf(tale: Tale) -> None:
     tale.report(PortOverlayReported, port, status="ERROR", reason="another host's leaf failed")
 
 
+def guarded(tale: Tale, n: int = 1, identity: int = 256, ingress: HeldRules = None) -> str:
+    """A port under enforcement that works, with these rules."""
+    port = tale.spawn(n, policy_by="policy")
+    tale.wire(port, ip=f"10.0.0.{10 + n}")
+    host = tale.fabric.host("h1")
+    host.vnics[port] = msgspec.structs.replace(host.vnics[port], enforced=True)
+    host.policies[port] = HeldPolicy(1, tale.position, identity, ingress)
+    tale.report(PortPolicyReported, port, status="ACTIVE", revision=tale.position)
+    tale.say(InstanceActive(instance=f"i{n}", az=AZ, host="h1", port=port), f"spawn-{n}")
+    return port
+
+
+def closed(tale: Tale) -> int:
+    """A policy that lets nobody in."""
+    return tale.say(PolicyCreated(policy="p", vpc="v1", selects="all", ingress=(), revision=1))
+
+
+def usable_without_its_rules(tale: Tale) -> None:
+    port = guarded(tale)
+    tale.quiet()
+    del tale.fabric.host("h1").policies[port]
+    tale.report(PortPlugged, port, received_us=0)
+    tale.check()
+
+
+def an_open_vnic_of_a_port_under_enforcement(tale: Tale) -> None:
+    port = guarded(tale)
+    host = tale.fabric.host("h1")
+    host.vnics[port] = msgspec.structs.replace(host.vnics[port], enforced=False)
+    tale.check()
+
+
+def rules_that_let_in_what_policy_forbids(tale: Tale) -> None:
+    guarded(tale, 1)
+    port = guarded(tale, 2)
+    tale.check()
+    position = closed(tale)
+    tale.check()  # its host may be behind
+    held = tale.fabric.host("h1").policies[port]
+    tale.fabric.host("h1").policies[port] = msgspec.structs.replace(held, revision=position)
+    tale.report(PortPolicyReported, port, status="ACTIVE", revision=position)
+    tale.check()
+
+
+def a_policy_called_applied_that_is_not(tale: Tale) -> None:
+    guarded(tale, 1)
+    guarded(tale, 2)
+    closed(tale)
+    tale.check()
+    tale.say(PolicyApplied(policy="p", revision=1))
+    tale.report(PortPlugged, "i1-0", received_us=0)
+    tale.check()
+
+
+def rules_that_stop_what_policy_allows(tale: Tale) -> None:
+    guarded(tale, 1, ingress=())
+    guarded(tale, 2)
+    tale.check()
+    tale.quiet()
+
+
+def an_identity_of_two_sets_of_labels(tale: Tale) -> None:
+    labels = {"app": "db"}
+    tale.say(InstanceScheduled(instance="i2", name="i2", az=AZ, host="h1", network="n1", labels=labels))
+    guarded(tale, 1)
+    guarded(tale, 2)
+    tale.check()
+
+
+def a_policy_that_is_never_applied(tale: Tale) -> None:
+    closed(tale)
+    tale.quiet()
+
+
+def a_request_for_a_policy_without_an_answer(tale: Tale) -> None:
+    tale.say(PolicyCreateRequested(policy="p", vpc="v1"))
+    tale.quiet()
+
+
+POLICED = (
+    usable_without_its_rules,
+    an_open_vnic_of_a_port_under_enforcement,
+    rules_that_let_in_what_policy_forbids,
+    a_policy_called_applied_that_is_not,
+    rules_that_stop_what_policy_allows,
+    an_identity_of_two_sets_of_labels,
+    a_policy_that_is_never_applied,
+    a_request_for_a_policy_without_an_answer,
+)
+
 PLANTED: tuple[tuple[int, Callable[[Tale], None]], ...] = (
     *((1, an_address_twice), (1, a_mac_twice), (1, the_gateway_given_out), (2, a_name_twice)),
     *((3, a_pool_that_does_not_add_up), (3, a_pool_that_lost_a_port)),
@@ -344,6 +440,7 @@ PLANTED: tuple[tuple[int, Callable[[Tale], None]], ...] = (
     *((21, a_vnic_with_another_address), (21, a_port_that_cnc_does_not_know)),
     *((22, a_drift_that_ended_elsewhere), (22, a_leaf_that_serves_a_fenced_host)),
     (23, an_error_without_a_broken_leaf),
+    *((24, plant) for plant in POLICED),
 )
 
 

@@ -86,7 +86,7 @@ class Tale:
             self.unbound_at = position
         return position
 
-    def spawn(self, n: int = 1, host: str = "h1", label: str | None = "prod") -> str:
+    def spawn(self, n: int = 1, host: str = "h1", label: str | None = "prod", **more: Any) -> str:
         """A port that is allocated to instance i<n>, as IPAM and nova tell it."""
         network = None if label else "n1"
         name, port, why = f"i{n}", f"i{n}-0", f"spawn-{n}"
@@ -96,7 +96,7 @@ class Tale:
             PortCreateRequested(port=port, az=AZ, host=host, name=name, instance=name, network=network, label=label),
             why,
         )
-        self.say(allocated(n, host), why)
+        self.say(allocated(n, host, **more), why)
         self.say(PortRegistered(port=port, az=AZ, host=host))
         return port
 

@@ -154,7 +154,7 @@ def test_every_event_says_where_it_goes_and_who_sends_it() -> None:
         assert definition["x-published-by"] == publishers_of(event_type)
         assert definition["x-once"] is event_type.once
         assert not re.search(r"^[ \t]", definition["description"], re.MULTILINE)
-    parts = {"Envelope", "HostDifference", "LeafDifference", "MacDuplicate"}
+    parts = {"Envelope", "HostDifference", "LeafDifference", "MacDuplicate", "HttpRule", "PolicyRule", "Listener"}
     assert set(SCHEMA["$defs"]) == parts | {event_type.__name__ for event_type in EVENT_TYPES}
 
 
@@ -198,7 +198,7 @@ def test_the_document_names_subjects_and_roles_as_they_are() -> None:
     for tag, subject in re.findall(r"^\| `(\S+\.v1)` \| `(dl\.\S+)` \|", text, re.MULTILINE):
         definition = next(d for d in SCHEMA["$defs"].values() if d["properties"].get("type") == {"enum": [tag]})
         assert definition["x-subject"] == subject
-        assert definition["x-published-by"] == ["publisher"]
+        assert "publisher" in definition["x-published-by"]
     tags = {tag_of(event_type) for event_type in EVENT_TYPES}
     assert set(re.findall(r"`([a-z_.]+\.v1)`", text)) <= tags
     assert all(f"`{role}`" in text for role in ROLES)

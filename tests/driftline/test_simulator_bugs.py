@@ -17,17 +17,21 @@ from bus.events import (
     PortUnbound,
 )
 from driftline.simulator.run import simulate
+from projections import ports as ports_module
 from projections.fold import Handler, Touched
 from projections.hosts import Hosts
 from projections.leaves import Leaves
+from projections.policies import Policies
 from projections.ports import Ports
-from workers import claims_of_ports, cnc, drifts, effects, ipam, nova, orphans, ovs_agent
+from workers import claims_of_ports, cnc, drifts, effects, ipam, nova, orphans, ovs_agent, policy
 from workers.devices.simulated import fabric, resync
 from workers.devices.simulated import host as host_module
 from workers.devices.simulated.host import HostDevice
 from workers.devices.simulated.leaf import LeafDevice
 from workers.effects import LeafVlan
 from workers.machine import Machine
+from workers.policy_compiler import Plan
+from workers.policy_rules import HeldPolicy
 from workers.worker import Decision, Emit
 
 Patch = pytest.MonkeyPatch
@@ -248,6 +252,38 @@ def call_a_drift_done_when_it_is_claimed(patch: Patch) -> None:
     patch.setattr(drifts, "reported", reported)
 
 
+# Policy
+
+
+def call_a_port_usable_before_its_rules_are_there(patch: Patch) -> None:
+    patch.setattr(ports_module, "enforced", lambda underlay, report, removed: underlay)
+
+
+def let_older_rules_in(patch: Patch) -> None:
+    def enforce(host: HostDevice, effect: effects.InstallPolicy) -> str:
+        held = HeldPolicy(effect.generation, effect.revision, effect.identity, effect.ingress, effect.egress)
+        host.policies[effect.port] = held
+        return ""
+
+    patch.setattr(HostDevice, "_enforce", enforce)
+
+
+def forget_whom_a_policy_selected_before(patch: Patch) -> None:
+    patch.setattr(Policies, "_note_before", lambda policies, policy: None)
+
+
+def forget_the_peers_of_a_new_pod(patch: Patch) -> None:
+    patch.setattr(Plan, "_peers_of", lambda plan, member: ())
+
+
+def say_applied_when_one_has_acknowledged(patch: Patch) -> None:
+    patch.setattr(policy, "_waits_for", lambda state, row, name: False)
+
+
+def leave_a_host_that_is_back_without_rules(patch: Patch) -> None:
+    patch.setattr(policy, "_host_again", lambda state, host: ())
+
+
 BUGS: tuple[Callable[[Patch], None], ...] = (
     free_the_address_before_the_leaf_acknowledged,
     free_the_address_before_the_host_is_clear,
@@ -273,18 +309,30 @@ BUGS: tuple[Callable[[Patch], None], ...] = (
     answer_a_delete_with_an_earlier_clean_up,
     do_not_say_that_a_drift_was_overtaken,
     call_a_drift_done_when_it_is_claimed,
+    call_a_port_usable_before_its_rules_are_there,
+    let_older_rules_in,
+    forget_whom_a_policy_selected_before,
+    forget_the_peers_of_a_new_pod,
+    say_applied_when_one_has_acknowledged,
+    leave_a_host_that_is_back_without_rules,
 )
 
 #: By how many seeds a mistake must be found.
-SEEDS = 200
+SEEDS = 240
 #: Seeds that found some of them when this was written, tried first: it saves time and decides nothing.
 HINTS: dict[Callable[[Patch], None], int] = {
     take_a_dead_host_for_cleared_before_it_is_fenced: 13,
     skip_the_tombstone: 7,
     collect_after_one_look: 20,
-    take_a_late_acknowledgement_for_the_current_one: 138,
+    take_a_late_acknowledgement_for_the_current_one: 225,
     let_a_port_that_was_never_bound_wait: 58,
     let_a_late_push_to_a_leaf_in: 12,
+    call_a_port_usable_before_its_rules_are_there: 21,
+    let_older_rules_in: 109,
+    forget_whom_a_policy_selected_before: 43,
+    forget_the_peers_of_a_new_pod: 131,
+    say_applied_when_one_has_acknowledged: 87,
+    leave_a_host_that_is_back_without_rules: 109,
 }
 
 

@@ -273,6 +273,7 @@ def test_events_may_come_in_any_order_and_leave_in_one_that_can_be_appended(even
         "vpcs": 1,
         "networks": 1,
         "subnets": 1,
+        "devices": 0,
     }
 
 

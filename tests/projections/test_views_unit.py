@@ -69,6 +69,11 @@ def test_the_rows_of_a_small_life() -> None:
         "segments": 2,
         "leaf_interfaces": 4,
         "spawns": 4,
+        "policies": 0,
+        "identities": 0,
+        "clusters": 0,
+        "ingresses": 0,
+        "devices": 0,
         "skipped": 0,
     }
     assert views.rows("networks")[("net1",)].labels == ["blue", "net1"]

@@ -13,7 +13,7 @@ from bus.log import Appended
 from bus.memory import MemoryLog
 from workers.devices.protocol import DevicesUnavailable, Outcome
 from workers.devices.simulated.fabric import Fabric
-from workers.effects import AnyEffect, DeviceEffect, PlugVnic
+from workers.effects import AnyEffect, DeviceEffect, InstallPolicy, PlugVnic
 
 #: What a device answers to an effect that it is asked for the n-th time: an error, "" for done, None for no answer.
 Answer = Callable[[AnyEffect, int], str | None]
@@ -26,7 +26,7 @@ def done(effect: AnyEffect, tries: int) -> str | None:
 
 def anywhere(effect: AnyEffect) -> AnyEffect:
     """The effect, wherever in the log the claim is that it is for."""
-    return msgspec.structs.replace(effect, claimed_at=0) if isinstance(effect, PlugVnic) else effect
+    return msgspec.structs.replace(effect, claimed_at=0) if isinstance(effect, PlugVnic | InstallPolicy) else effect
 
 
 class FakeDevices:

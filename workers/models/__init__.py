@@ -5,6 +5,7 @@ import pkgutil
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from bus.events import POLICY
 from projections.addresses import Addresses
 from projections.world import HostRow, NetworkRow, World
 from workers.models.model import BARE_METAL, IPAM, NetworkModel, Refusal, Segment
@@ -54,7 +55,12 @@ def segment_on(world: World, addresses: Addresses, network: NetworkRow, host: Ho
     region, wanted = world.region_of.get(host.az, ""), world.vpcs[network.vpc].region
     if wanted and wanted != region:
         return Refusal(f"VPC {network.vpc} is in region {wanted}, the host in {region}", "host", host.host)
-    return model.segment(world, addresses, network, host)
+    segment = model.segment(world, addresses, network, host)
+    if not network.policy or isinstance(segment, Refusal):
+        return segment
+    if host.kind == BARE_METAL:  # closed when in doubt: nothing there could keep anything out
+        return Refusal("bare metal enforces no policy", "network", network.network)
+    return segment._replace(policy_by=POLICY)
 
 
 for _module in pkgutil.iter_modules(__path__):

@@ -60,6 +60,7 @@ def test_a_vnic_that_changes_its_address_is_found_by_the_new_one_only() -> None:
 
 def test_dump_shows_what_devices_hold_and_leaves_out_empty_ones() -> None:
     vnic = {"mac": A.mac, "ip": "10.0.1.5", "prefix_length": 24, "gateway": "10.0.1.1", "generation": 1}
+    vnic |= {"enforced": False}
     entry = {"vni": 5011, "vrf": "red", "gateway": "10.0.1.1/24"}
     assert wired(A).dump() == {
         "hosts": {

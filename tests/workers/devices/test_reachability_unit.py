@@ -1,4 +1,5 @@
 import re
+from typing import Any
 
 import msgspec
 import pytest
@@ -241,6 +242,6 @@ def test_a_leaf_without_a_vtep_is_an_island(leaf: str) -> None:
         ({"dst_ip": "b"}, "dst_ip: Expected 4 octets in 'b'"),
     ],
 )
-def test_a_question_that_is_none_is_an_error(arguments: dict[str, str], error: str) -> None:
+def test_a_question_that_is_none_is_an_error(arguments: dict[str, Any], error: str) -> None:
     with pytest.raises(ValueError, match=re.escape(error)):
         trace(wired(A), "a", **arguments)

@@ -14,7 +14,7 @@ def audit_host(host: HostDevice, effect: AuditHost) -> tuple[HostDifference, ...
 
     Flows without their VLAN on the trunk are not as wished.
     """
-    ports = sorted({*host.vnics, *host.flows, *effect.vnics, *effect.flows})
+    ports = sorted({*host.vnics, *host.flows, *effect.vnics, *effect.flows, *effect.policies})
     return tuple(difference for port in ports for difference in _of_port(host, effect, port))
 
 
@@ -40,6 +40,10 @@ def _of_port(host: HostDevice, effect: AuditHost, port: str) -> Iterator[HostDif
     held, wished = flow.generation if flow else 0, wish.generation if wish else 0
     same = flow is not None and wish is not None and same_flow(flow, Flow(wish.vlan, wish.mac, wish.generation))
     yield from _compare("flows", port, held, wished, same=same and wish is not None and wish.vlan in host.trunk)
+    rules, revision = host.policies.get(port), effect.policies.get(port, 0)
+    wished = effect.vnics.get(port, 0) if revision else 0
+    if wished and (rules is None or rules.generation != wished or rules.revision < revision):
+        yield HostDifference("policy", port, wished, missing=True)
 
 
 def _compare(

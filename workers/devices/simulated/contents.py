@@ -20,6 +20,7 @@ class Leftovers(msgspec.Struct, frozen=True):
     trunk_vlans: int = 0
     leaf_entries: int = 0
     vnis: int = 0
+    policies: int = 0
     others: int = 0
 
     def __bool__(self) -> bool:
@@ -45,6 +46,9 @@ def dump_of(states: Iterable[State]) -> dict[str, Any]:
                 held["vnics"] |= msgspec.to_builtins(state.vnics)
                 held["flows"] |= msgspec.to_builtins(state.flows)
                 held["trunk"] += state.trunk
+            if state.policies:
+                held = hosts.setdefault(state.host, {"vnics": {}, "flows": {}, "trunk": []})
+                held.setdefault("policies", {}).update(msgspec.to_builtins(state.policies))
             continue
         if state.trunk or state.shut:
             trunks[state.leaf] = {"vlans": state.trunk, "shut": state.shut}

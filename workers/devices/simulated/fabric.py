@@ -304,6 +304,7 @@ class Fabric:
             trunk_vlans=sum(len(host.trunk) for host in hosts),
             leaf_entries=sum(leaf.size for leaf in leaves),
             vnis=sum(len(leaf.vnis) for leaf in leaves),
+            policies=sum(len(host.policies) for host in hosts),
             others=sum(device.size() for device in self._devices.values()),
         )
 

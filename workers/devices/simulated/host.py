@@ -14,19 +14,24 @@ from typing import TypeVar
 
 import msgspec
 
-from workers.effects import AnyEffect, InstallFlows, PlugVnic, RemoveFlows, UnplugVnic
+from workers.effects import AnyEffect, InstallFlows, InstallPolicy, PlugVnic, RemoveFlows, UnplugVnic
+from workers.policy_rules import HeldPolicy
 
 T = TypeVar("T")
 
 
 class Vnic(msgspec.Struct, frozen=True):
-    """What an instance holds: its network interface, attached to br-int."""
+    """What an instance holds: its network interface, attached to br-int.
+
+    ``enforced``: it passes nothing while the host does not hold its policy.
+    """
 
     mac: str
     ip: str
     prefix_length: int
     gateway: str
     generation: int = 1
+    enforced: bool = False
 
 
 class Flow(msgspec.Struct, frozen=True):
@@ -58,10 +63,11 @@ class HostState(msgspec.Struct, frozen=True, tag=True):
     kept: dict[str, int] = {}
     powered: bool = True
     cut_off: bool = False
+    policies: dict[str, HeldPolicy] = {}
 
 
 class HostDevice:
-    """One host. ``vnics`` and ``flows`` are by port id; read them, change them through ``apply``.
+    """One host. ``vnics``, ``flows`` and ``policies`` are by port id; read them, change them through ``apply``.
 
     ``trunk`` holds the VLANs that the bond to the leaves carries: those that some flow uses. It is a set of its own,
     as it is on a real bridge, so that a test can break it. ``cookie`` is the newest one that any flow was given,
@@ -77,6 +83,7 @@ class HostDevice:
         self.bare = bare
         self.vnics: dict[str, Vnic] = {}
         self.flows: dict[str, Flow] = {}
+        self.policies: dict[str, HeldPolicy] = {}
         self.trunk: set[int] = set()
         self.cookie = 0
         self.resynced = 0
@@ -120,6 +127,8 @@ class HostDevice:
                 return ""
             case InstallFlows(port=port, generation=generation, mac=mac, vlan=vlan, cookie=cookie):
                 return self.install(port, Flow(vlan, mac, generation, cookie))
+            case InstallPolicy():
+                return self._enforce(effect)
             case RemoveFlows(port=port, generation=generation):
                 self.withdraw_flows(port, generation)
                 return ""
@@ -134,6 +143,9 @@ class HostDevice:
         held = self.vnics.get(port)
         if held is not None and held.generation <= generation:
             del self.vnics[port]
+        rules = self.policies.get(port)
+        if rules is not None and rules.generation <= generation:
+            del self.policies[port]
 
     def withdraw_flows(self, port: str, generation: int) -> None:
         """No flows of this generation of ``port``, or of an older one, are here from now on."""
@@ -202,6 +214,7 @@ class HostDevice:
             _sorted(self.kept),
             self.powered,
             self.cut_off,
+            _sorted(self.policies),
         )
 
     def restore(self, state: HostState) -> None:
@@ -209,15 +222,14 @@ class HostDevice:
         self.vnics, self.flows, self.trunk = dict(state.vnics), dict(state.flows), set(state.trunk)
         self._vnic_fences, self._flow_fences = dict(state.vnic_fences), dict(state.flow_fences)
         self.cookie, self._installs, self.resynced = state.cookie, state.installs, state.resynced
-        self.kept = dict(state.kept)
+        self.kept, self.policies = dict(state.kept), dict(state.policies)
         self.powered, self.cut_off = state.powered, state.cut_off
         self._flows_of_vlan = {}
         for flow in self.flows.values():
             self._flows_of_vlan[flow.vlan] = self._flows_of_vlan.get(flow.vlan, 0) + 1
 
     def _plug(self, effect: PlugVnic) -> str:
-        lost = 0 < effect.claimed_at <= self.resynced and self.kept.get(effect.port) != effect.generation
-        if lost or effect.generation <= self._vnic_fences.get(effect.port, 0):
+        if self._is_over(effect):
             return self._withdrawn(effect.port, effect.generation)
         try:
             IPv4Address(effect.ip)
@@ -226,8 +238,25 @@ class HostDevice:
         if not 0 <= effect.prefix_length <= 32:
             return f"host {self.host}: vNIC of port {effect.port}: prefix_length: {effect.prefix_length}"
         _raise(self._vnic_fences, effect.port, effect.generation - 1)
-        self.vnics[effect.port] = Vnic(effect.mac, effect.ip, effect.prefix_length, effect.gateway, effect.generation)
+        self.vnics[effect.port] = Vnic(
+            effect.mac, effect.ip, effect.prefix_length, effect.gateway, effect.generation, effect.enforced
+        )
         return ""
+
+    def _enforce(self, effect: InstallPolicy) -> str:
+        """Hold the port's rules, unless newer ones are here."""
+        if self._is_over(effect):
+            return self._withdrawn(effect.port, effect.generation)
+        held = self.policies.get(effect.port)
+        if held is None or (held.generation, held.revision) < (effect.generation, effect.revision):
+            rules = HeldPolicy(effect.generation, effect.revision, effect.identity, effect.ingress, effect.egress)
+            self.policies[effect.port] = rules
+        return ""
+
+    def _is_over(self, effect: PlugVnic | InstallPolicy) -> bool:
+        """Whether the claim was withdrawn, or had been lost when the host was cleaned."""
+        lost = 0 < effect.claimed_at <= self.resynced and self.kept.get(effect.port) != effect.generation
+        return lost or effect.generation <= self._vnic_fences.get(effect.port, 0)
 
     def _refusal(self, port: str, flow: Flow) -> str:
         """Why flows of this generation cannot be, or ``""``. An agent is led by the devices it detects on br-int."""

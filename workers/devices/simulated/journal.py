@@ -18,7 +18,17 @@ from workers.devices.simulated.fabric import Cable, CableHost, CableLeaf, Fabric
 from workers.devices.simulated.host import HostState
 from workers.devices.simulated.leaf import LeafState
 from workers.devices.simulated.mobility import Station
-from workers.devices.simulated.tamper import Act, AddEntry, AddFlow, AddVnic, Announce, DropEntry, DropFlow, DropVnic
+from workers.devices.simulated.tamper import (
+    Act,
+    AddEntry,
+    AddFlow,
+    AddVnic,
+    Announce,
+    DropEntry,
+    DropFlow,
+    DropPolicy,
+    DropVnic,
+)
 from workers.effects import AnyEffect
 
 
@@ -106,7 +116,7 @@ def _replay(fabric: Fabric, record: Record) -> None:
             fabric.mobility.restore(record)
         case SetHosts():
             fabric.set_hosts(record)
-        case AddVnic() | DropVnic() | AddFlow() | DropFlow() | Announce() | AddEntry() | DropEntry():
+        case AddVnic() | DropVnic() | AddFlow() | DropFlow() | Announce() | AddEntry() | DropEntry() | DropPolicy():
             fabric.tamper(record)
         case Partly(effect, part):
             fabric.perform(effect, part)

@@ -9,7 +9,11 @@ import msgspec
 
 from workers.devices.simulated.attachment import StoppedError, heard_last, is_heard, powered_first
 from workers.devices.simulated.fabric import Fabric, Place
-from workers.devices.simulated.walks import ADMITS, WALKS, Packet
+from workers.devices.simulated.walks import ADMITS, ONWARDS, WALKS, Packet
+from workers.policy_rules import Flow
+
+#: An ICMP echo request, and its reply.
+PING, PONG = Flow(), Flow(reply=True)
 
 
 class Path(msgspec.Struct, frozen=True):
@@ -28,9 +32,10 @@ class Path(msgspec.Struct, frozen=True):
         return self.ways[0 if self.reachable else -1]
 
 
-def trace(fabric: Fabric, src_port: str, dst_port: str = "", *, dst_ip: str = "") -> Path:
+def trace(fabric: Fabric, src_port: str, dst_port: str = "", *, dst_ip: str = "", flow: Flow = PING) -> Path:
     """Follow a packet one way, from ``src_port`` to ``dst_port``, or to whoever has ``dst_ip`` where it gets to.
 
+    ``flow`` says what kind of packet it is, for those who filter; an ICMP echo request unless told otherwise.
     Ports are told apart by id, so the same address in two VRFs does no harm.
     Raises ValueError unless exactly one of ``dst_port`` and ``dst_ip`` is given, or if ``dst_ip`` is no IPv4 address.
     """
@@ -43,14 +48,29 @@ def trace(fabric: Fabric, src_port: str, dst_port: str = "", *, dst_ip: str = ""
     ways: list[list[str]] = [[]]
     try:
         source = _source(fabric, src_port)
-        packet = Packet(fabric, source, dst_port, dst_ip or vnic_of(fabric, dst_port).vnic.ip, ways)
-        walk = next(walk for walk in WALKS if walk.takes(fabric, source))
-        target = walk.send(packet)
-        for admit in ADMITS:
-            admit(packet, target)
+        packet = Packet(fabric, source, dst_port, dst_ip or vnic_of(fabric, dst_port).vnic.ip, ways, flow)
+        _carry(packet)
     except StoppedError as stopped:
         return Path(False, str(stopped), tuple(map(tuple, ways)))
     return Path(True, "", tuple(map(tuple, ways)))
+
+
+def _carry(packet: Packet) -> None:
+    """Follow a packet to its end, and what is sent on because of it. Raises StoppedError."""
+    walk = next(walk for walk in WALKS if walk.takes(packet.fabric, packet.source))
+    target = walk.send(packet)
+    for admit in ADMITS:
+        admit(packet, target)
+    sent_on = [following for onward in ONWARDS for following in onward(packet, target)]
+    if not sent_on:
+        return
+    until_here = list(packet.ways)
+    packet.ways.clear()
+    for hop, following in sent_on:
+        try:
+            _carry(following)
+        finally:
+            packet.ways.extend([*one, hop, *other] for one in until_here for other in following.ways)
 
 
 def ping(fabric: Fabric, port: str, other: str) -> Path:
@@ -61,7 +81,7 @@ def ping(fabric: Fabric, port: str, other: str) -> Path:
     there = trace(fabric, port, other)
     if not there.reachable:
         return there
-    back = trace(fabric, other, port)
+    back = trace(fabric, other, port, flow=PONG)
     return there if back.reachable else back
 
 

@@ -125,7 +125,7 @@ def _looked_up(fabric: Fabric, request: Request) -> Iterator[Answer]:
 
 
 def _traces(fabric: Fabric, asks: Iterable[Ask]) -> list[Path]:
-    return [trace(fabric, ask.src_port, ask.dst_port, dst_ip=ask.dst_ip) for ask in asks]
+    return [trace(fabric, ask.src_port, ask.dst_port, dst_ip=ask.dst_ip, flow=ask.flow) for ask in asks]
 
 
 class RemoteDevices:

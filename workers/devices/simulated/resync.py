@@ -20,7 +20,7 @@ def resync_host(host: HostDevice, effect: ResyncHost, part: float = 1.0) -> tupl
     if effect.epoch <= host.resynced:
         return ()
     removed: list[HostDifference] = []
-    for port in _first(sorted({*host.vnics, *host.flows, *effect.keep}), part):
+    for port in _first(sorted({*host.vnics, *host.flows, *host.policies, *effect.keep}), part):
         removed += _clean(host, port, effect.keep.get(port, 0))
     if part >= 1:
         host.resynced, host.kept = effect.epoch, dict(effect.keep)
@@ -52,12 +52,13 @@ def resync_flows(host: HostDevice, effect: ResyncFlows, part: float = 1.0) -> tu
 def _clean(host: HostDevice, port: str, keep: int) -> list[HostDifference]:
     """Withdraw what is older than generation ``keep`` of ``port``; all of it if that is 0."""
     removed = []
-    vnic, flow = host.vnics.get(port), host.flows.get(port)
+    vnic, flow, rules = host.vnics.get(port), host.flows.get(port), host.policies.get(port)
     if vnic is not None and (not keep or vnic.generation < keep):
         removed.append(HostDifference("vnic", port, vnic.generation, missing=False))
     if flow is not None and (not keep or flow.generation < keep):
         removed.append(HostDifference("flows", port, flow.generation, missing=False))
-    host.withdraw_vnic(port, keep - 1 if keep else vnic.generation if vnic is not None else 0)
+    newest = max((held.generation for held in (vnic, rules) if held is not None), default=0)
+    host.withdraw_vnic(port, keep - 1 if keep else newest)
     host.withdraw_flows(port, keep - 1 if keep else flow.generation if flow is not None else 0)
     return removed
 

@@ -3,6 +3,7 @@
 ``Fabric.tamper`` does it, an audit is to find it.
 """
 
+from collections.abc import Container
 from typing import Annotated
 
 import msgspec
@@ -74,7 +75,14 @@ class AddEntry(msgspec.Struct, frozen=True, tag=True):
     gateway: str
 
 
-HostAct = DropVnic | AddVnic | DropFlow | AddFlow | Announce
+class DropPolicy(msgspec.Struct, frozen=True, tag=True):
+    """The rules of ``port`` go."""
+
+    host: Token
+    port: Token
+
+
+HostAct = DropVnic | AddVnic | DropFlow | AddFlow | Announce | DropPolicy
 LeafAct = DropEntry | AddEntry
 Act = HostAct | LeafAct
 
@@ -99,16 +107,21 @@ def tamper_with_host(host: HostDevice, act: HostAct) -> None:
             if host.bare:
                 raise ValueError(f"host {host.host}: bare metal has no br-int")
             host.put_flow(act.port, Flow(act.vlan, act.mac, act.generation))
-        case DropVnic(port=port):
-            if host.vnics.pop(port, None) is None:
-                raise ValueError(f"host {host.host}: no vNIC of port {port}")
+        case DropVnic(port=port) | Announce(port=port):
+            _must_hold(host, "vNIC", port, host.vnics)
+            if isinstance(act, DropVnic):
+                del host.vnics[port]
+        case DropPolicy(port=port):
+            _must_hold(host, "policy", port, host.policies)
+            del host.policies[port]
         case DropFlow(port=port):
-            if port not in host.flows:
-                raise ValueError(f"host {host.host}: no flows of port {port}")
+            _must_hold(host, "flows", port, host.flows)
             host.drop_flow(port)
-        case Announce(port=port):
-            if port not in host.vnics:
-                raise ValueError(f"host {host.host}: no vNIC of port {port}")
+
+
+def _must_hold(host: HostDevice, what: str, port: str, held: Container[str]) -> None:
+    if port not in held:
+        raise ValueError(f"host {host.host}: no {what} of port {port}")
 
 
 def tamper_with_leaf(leaf: LeafDevice, act: LeafAct) -> None:

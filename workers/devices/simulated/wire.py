@@ -19,7 +19,8 @@ from workers.devices.simulated.host import HostState
 from workers.devices.simulated.leaf import LeafState
 from workers.devices.simulated.reachability import Path
 from workers.devices.simulated.tamper import Act
-from workers.effects import AnyEffect, AuditHost, AuditLeaf, Difference, ResyncFlows, ResyncHost
+from workers.effects import AnyEffect, AuditHost, AuditLeaf, Difference, InstallPolicy, ResyncFlows, ResyncHost
+from workers.policy_rules import Flow
 
 #: Where a fabric is served: outside of the log's subjects, so that no stream keeps requests.
 SUBJECT = "dlrpc.devices"
@@ -27,6 +28,8 @@ SUBJECT = "dlrpc.devices"
 ITEMS_PER_MESSAGE = 1500
 #: What a message may hold in bytes, with some room for what the transport adds.
 MAX_BYTES = 1_000_000
+#: How many peers of a policy's rule take the room of one item, and how many policies one message of a dump holds.
+PEERS_PER_ITEM, POLICIES_PER_MESSAGE = 20, 50
 #: How many paths one message holds; each takes up to about 3 kB.
 PATHS_PER_MESSAGE = 300
 
@@ -58,6 +61,7 @@ class Ask(msgspec.Struct, frozen=True):
     src_port: str
     dst_port: str = ""
     dst_ip: str = ""
+    flow: Flow = Flow()
 
 
 class Apply(msgspec.Struct, frozen=True, tag=True):
@@ -239,10 +243,13 @@ def _weight(effect: AnyEffect) -> int:
             return 1 + len(keep)
         case ResyncFlows(flows=flows):
             return 1 + len(flows)
-        case AuditHost(vnics=vnics, flows=flows):
-            return 1 + len(vnics) + len(flows)
+        case AuditHost(vnics=vnics, flows=flows, policies=policies):
+            return 1 + len(vnics) + len(flows) + len(policies)
         case AuditLeaf(entries=entries):
             return 1 + len(entries)
+        case InstallPolicy(ingress=ingress, egress=egress):
+            rules = (*(ingress or ()), *(egress or ()))
+            return 1 + sum(1 + (len(rule.identities) + len(rule.cidrs)) // PEERS_PER_ITEM for rule in rules)
         case _:
             return 1
 
@@ -261,5 +268,7 @@ def state_parts(state: State) -> Iterator[State]:
         yield HostState(state.host, dict(vnics), {}, [])
     for flows in parts(list(state.flows.items())):
         yield HostState(state.host, {}, dict(flows), [])
+    for policies in parts(list(state.policies.items()), POLICIES_PER_MESSAGE):
+        yield HostState(state.host, {}, {}, [], policies=dict(policies))
     if state.trunk:  # at most 4094 small numbers
         yield HostState(state.host, {}, {}, state.trunk)

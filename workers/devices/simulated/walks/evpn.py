@@ -48,7 +48,8 @@ class _Walker:
     """One packet. Methods raise StoppedError where it gets no further."""
 
     def __init__(self, packet: Packet) -> None:
-        self._fabric, self._source, self._dst_port, self._dst_ip, self.ways = packet
+        self._fabric, self._source, self._dst_port, self._dst_ip = packet[:4]
+        self.ways = packet.ways
         self._places = self._fabric.places_of_ip(packet.dst_ip)
 
     def send(self) -> Place:

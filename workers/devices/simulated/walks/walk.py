@@ -4,12 +4,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from workers.devices.simulated.fabric import Fabric, Place
+from workers.policy_rules import Flow
 
 
 class Packet(NamedTuple):
     """A packet on its way from the vNIC at ``source`` to ``dst_ip``; ``dst_port`` if it is to get to this port only.
 
     A walk writes the hops of each way that the packet may take into ``ways``, which begins as one empty way.
+    ``flow`` is what kind of packet it is: a walk need not know, what filters packets does.
     """
 
     fabric: Fabric
@@ -17,6 +19,7 @@ class Packet(NamedTuple):
     dst_port: str
     dst_ip: str
     ways: list[list[str]]
+    flow: Flow = Flow()
 
 
 class Walk(NamedTuple):
@@ -34,4 +37,7 @@ class Walk(NamedTuple):
 
 #: What may still stop a packet that arrived: raises StoppedError.
 Admit = Callable[[Packet, Place], None]
+#: What a device sends on because of a packet that arrived: a hop for itself, and the packet. None if it ends there.
+#: Raises StoppedError.
+Onward = Callable[[Packet, Place], list[tuple[str, Packet]]]
 LAST = 1000
