@@ -86,12 +86,17 @@ def matches(pattern: str, subject: str) -> bool:
 
 #: Who may publish what. ``publisher`` is anyone outside; ``operator`` describes the world.
 _PUBLISHERS: dict[str, tuple[str, ...]] = {
-    "publisher": ("instance.spawn_requested", "instance.drift_requested", "instance.delete_requested"),
+    "publisher": (
+        "instance.spawn_requested",
+        "instance.drift_requested",
+        "instance.delete_requested",
+        "port.floating_ip_requested",
+    ),
     "operator": (
         *("region.added", "az.added", "spine.added", "leaf.added", "host.added"),
         *("tenant.added", "vpc.created", "network.created", "subnet.created"),
         *("host.fail_requested", "host.drain_requested", "host.return_requested"),
-        *("host.audit_requested", "leaf.audit_requested"),
+        *("host.audit_requested", "leaf.audit_requested", "cloud.audit_requested", "port.floating_ip_requested"),
     ),
     "nova": (
         *("instance.scheduled", "instance.active", "instance.refused", "instance.failed"),
@@ -115,6 +120,12 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
     "ipam": (
         *("port.allocated", "port.refused", "port.bound", "port.unbound", "port.deleted"),
         *("port.claimed", "port.claim_refused", "port.claim_cleared", "port.orphan_seen"),
+    ),
+    "cloud": (
+        *("port.overlay_reported", "port.overlay_removed"),
+        *("port.eni_available", "port.eni_attached", "port.eni_deleted", "port.eni_failed"),
+        *("port.floating_ip_associated", "port.floating_ip_refused"),
+        *("cloud.audit_requested", "cloud.audited", "cloud.leak_collected"),
     ),
     "liveness": (*("host.suspected", "host.down", "host.returned", "host.up", "host.draining", "host.refused"),),
 }

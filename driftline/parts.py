@@ -1,7 +1,8 @@
 """What a control plane is made of, wherever it runs: the workers, and the devices that events describe."""
 
-from bus.events import Event, HostAdded, LeafAdded
+from bus.events import CLOUD, Event, HostAdded, LeafAdded
 from workers import cnc, compute, ipam, liveness, nova, ovs_agent
+from workers.devices.simulated.device import CableDevice
 from workers.devices.simulated.fabric import Cable, CableHost, CableLeaf
 from workers.models import MODELS
 from workers.worker import Worker
@@ -32,3 +33,12 @@ def cable_of(event: Event) -> Cable | None:
             return CableHost(host, leaf_a, leaf_b, interface)
         case _:
             return None
+
+
+def beyond_of(event: Event) -> list[Cable]:
+    """What else ``event`` says there is: a node is an instance of a public cloud."""
+    match event:
+        case HostAdded(kind="node"):
+            return [CableDevice(CLOUD, "cloud")]
+        case _:
+            return []

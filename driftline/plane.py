@@ -15,7 +15,7 @@ from bus.log import Log
 from bus.subjects import PREFIX, host_filter
 from driftline.channel import BusChannel
 from driftline.errors import NotDone, UsageError
-from driftline.parts import all_workers, cable_of
+from driftline.parts import all_workers, beyond_of, cable_of
 from driftline.stack import Bus, Stack
 from projections.runner import Projector
 from projections.world import World
@@ -173,6 +173,6 @@ def cable(devices: SimulatedDevices, world: World, records: Iterable[Recorded]) 
             log.warning("not cabled", id=r.id, cable=described, reason="repeats or contradicts what the log says")
             continue
         try:
-            devices.cable([described])
+            devices.cable([described, *beyond_of(r.event)])
         except ValueError as error:
             log.warning("not cabled", id=r.id, cable=described, reason=str(error))

@@ -13,6 +13,7 @@ from bus.envelope import Recorded, Rejected
 from bus.events import EVENT_TYPES, Event
 from projections.addresses import Addresses
 from projections.drifts import Drifts
+from projections.enis import Enis
 from projections.fold import NOTHING, Fold, Key, Row, Table, Touched
 from projections.hosts import Hosts
 from projections.instances import Instances
@@ -31,6 +32,7 @@ PROJECTIONS: tuple[type[Fold], ...] = (
     Spawns,
     Hosts,
     Drifts,
+    Enis,
 )
 
 

@@ -20,7 +20,10 @@ from projections.fold import NOTHING, Fold, Row, Table, Touched, on
 
 
 class HostRow(Row):
-    """A dual-homed host. ``physical_network`` is its leaf pair: the scope of its VLANs. ``kind``: what runs on it."""
+    """A dual-homed host. ``physical_network`` is its leaf pair: the scope of its VLANs. ``kind``: what runs on it.
+
+    ``instance_type``: a node's, empty for what is no node.
+    """
 
     host: str
     az: str
@@ -30,6 +33,7 @@ class HostRow(Row):
     capacity: int
     physical_network: str
     kind: str = "server"
+    instance_type: str = ""
 
 
 class SwitchRow(Row):
@@ -78,6 +82,7 @@ class SubnetRow(Row):
     network: str
     cidr: str
     gateway: str
+    zone: str = ""
 
 
 class World(Fold):
@@ -106,7 +111,8 @@ class World(Fold):
         self._vnis: set[int] = set()
         #: The VLANs that are one network's everywhere, and no leaf pair's own.
         self.vlans: dict[int, str] = {}
-        self._has_subnet: set[str] = set()
+        #: The subnet of each network that has one.
+        self.subnet_of: dict[str, SubnetRow] = {}
         #: First and last address of each subnet, in order.
         self._ranges_of_vrf: dict[str, list[tuple[int, int]]] = {}
         self._pair_of_leaf: dict[str, str] = {}
@@ -146,6 +152,7 @@ class World(Fold):
             capacity=e.capacity,
             physical_network=pair,
             kind=e.kind,
+            instance_type=e.instance_type,
         )
         touched = self._put("hosts", (e.host,), row)
         if touched:
@@ -196,7 +203,7 @@ class World(Fold):
     @on(SubnetCreated)
     def _subnet(self, r: Recorded, e: SubnetCreated) -> tuple[Touched, ...]:
         network = self.networks.get(e.network)
-        if network is None or e.network in self._has_subnet:
+        if network is None or e.network in self.subnet_of:
             return NOTHING
         net = ipaddress.IPv4Network(e.cidr)
         first, last = int(net.network_address), int(net.broadcast_address)
@@ -204,10 +211,10 @@ class World(Fold):
         at = bisect(ranges, (first, last))
         if any(first <= end and start <= last for start, end in ranges[max(at - 1, 0) : at + 1]):
             return NOTHING
-        row = SubnetRow(subnet=e.subnet, network=e.network, cidr=e.cidr, gateway=e.gateway)
+        row = SubnetRow(subnet=e.subnet, network=e.network, cidr=e.cidr, gateway=e.gateway, zone=e.zone)
         touched = self._put("subnets", (e.subnet,), row)
         if touched:
-            self._has_subnet.add(e.network)
+            self.subnet_of[e.network] = row
             ranges.insert(at, (first, last))
         return touched
 

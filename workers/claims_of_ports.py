@@ -95,6 +95,7 @@ def _claimed(port: PortRow, host: HostRow, segment: Segment) -> PortClaimed:
         physical_network=host.physical_network,
         from_host=port.host,
         model=port.model,
+        secondary_ips=tuple(port.secondary_ips),
         **segment._asdict(),
     )
 

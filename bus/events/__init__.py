@@ -1,6 +1,22 @@
 """The event language, one file per aggregate. ``EVENT_TYPES`` lists it whole; ``AnyEvent`` is its union."""
 
 from bus.events.base import Event, RealisedBy, Token, tag_of
+from bus.events.cloud import (
+    CLOUD,
+    CloudAudited,
+    CloudAuditRequested,
+    CloudDifference,
+    CloudLeakCollected,
+    CloudResource,
+    EniEvent,
+    PortEniAttached,
+    PortEniAvailable,
+    PortEniDeleted,
+    PortEniFailed,
+    PortFloatingIpAssociated,
+    PortFloatingIpRefused,
+    PortFloatingIpRequested,
+)
 from bus.events.host import (
     AzAdded,
     HostAdded,
@@ -154,18 +170,35 @@ AnyEvent = (
     | PortUnbound
     | PortOverlayRemoved
     | PortDeleted
+    | CloudAuditRequested
+    | CloudAudited
+    | CloudLeakCollected
+    | PortEniAvailable
+    | PortEniAttached
+    | PortEniDeleted
+    | PortEniFailed
+    | PortFloatingIpRequested
+    | PortFloatingIpAssociated
+    | PortFloatingIpRefused
 )
 
 #: Every event type, in the order of the union above.
 EVENT_TYPES: tuple[type[Event], ...] = AnyEvent.__args__
 
 __all__ = [
+    "CLOUD",
     "CNC",
     "EVENT_TYPES",
     "LEAF_CAPACITY",
     "OVS_AGENT",
     "AnyEvent",
     "AzAdded",
+    "CloudAuditRequested",
+    "CloudAudited",
+    "CloudDifference",
+    "CloudLeakCollected",
+    "CloudResource",
+    "EniEvent",
     "Event",
     "HostAdded",
     "HostAgentStarted",
@@ -218,7 +251,14 @@ __all__ = [
     "PortCreateRequested",
     "PortDeleteRequested",
     "PortDeleted",
+    "PortEniAttached",
+    "PortEniAvailable",
+    "PortEniDeleted",
+    "PortEniFailed",
     "PortEvent",
+    "PortFloatingIpAssociated",
+    "PortFloatingIpRefused",
+    "PortFloatingIpRequested",
     "PortOrphanSeen",
     "PortOverlayRemoved",
     "PortOverlayReported",

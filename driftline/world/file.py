@@ -23,11 +23,14 @@ from bus.events import (
     Token,
     VpcCreated,
 )
-from bus.events.base import VlanOrNone, VniOrNone
+from bus.events.base import RealisedBy, VlanOrNone, VniOrNone
 from bus.events.host import HostKind
 from bus.events.network import Cidr
 from driftline.world.errors import WorldError, explain
+from workers.enis_of_types import NODES_OWN, eni_limit
 
+#: Instances that a host may hold unless something says otherwise.
+CAPACITY = 500
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -73,19 +76,24 @@ class LeafPair(Entry, frozen=True):
     hosts: Positive
     first_host: Positive = 1
     first_interface: Positive = 1
-    capacity: int = 500
+    capacity: int | None = None
     kind: HostKind = "server"
+    instance_type: str = ""
 
 
 class Host(Entry, frozen=True):
-    """``[[host]]``: one host, on the same interface of both leaves. ``capacity``: instances it may hold."""
+    """``[[host]]``: one host, on the same interface of both leaves. ``capacity``: instances it may hold.
+
+    A node has an ``instance_type`` (EC2: m5.large) and holds, unless said otherwise, as many pods as that takes ENIs.
+    """
 
     name: Token
     az: Token
     leaves: tuple[Token, Token]
     interface: Token
-    capacity: int = 500
+    capacity: int | None = None
     kind: HostKind = "server"
+    instance_type: str = ""
 
 
 class Tenant(Entry, frozen=True):
@@ -118,12 +126,16 @@ class Network(Entry, frozen=True):
 
 
 class Subnet(Entry, frozen=True):
-    """``[[subnet]]``: addresses of a network. ``gateway`` is the first host address unless given."""
+    """``[[subnet]]``: addresses of a network. ``gateway`` is the first host address unless given.
+
+    ``zone``: the AZ that it belongs to, for a network of a public cloud.
+    """
 
     name: Token
     network: Token
     cidr: Cidr
     gateway: str | None = None
+    zone: RealisedBy = ""
 
 
 class WorldFile(Entry, frozen=True):
@@ -190,8 +202,9 @@ def _events(file: WorldFile) -> Iterator[AnyEvent]:
             leaf_a=leaf_a,
             leaf_b=leaf_b,
             interface=host.interface,
-            capacity=host.capacity,
+            capacity=_capacity(host),
             kind=host.kind,
+            instance_type=host.instance_type,
         )
     yield from _tenancy(file)
 
@@ -205,7 +218,15 @@ def _hosts_of(pair: LeafPair) -> Iterator[Host]:
             interface=f"Ethernet{pair.first_interface + index}",
             capacity=pair.capacity,
             kind=pair.kind,
+            instance_type=pair.instance_type,
         )
+
+
+def _capacity(host: Host) -> int:
+    """As said; else what its instance type takes, or 500."""
+    if host.capacity is not None:
+        return host.capacity
+    return max(eni_limit(host.instance_type) - NODES_OWN, 0) or CAPACITY
 
 
 def _tenancy(file: WorldFile) -> Iterator[AnyEvent]:
@@ -226,7 +247,9 @@ def _tenancy(file: WorldFile) -> Iterator[AnyEvent]:
     for subnet in file.subnet:
         with _naming(f"subnet {subnet.name}"):
             gateway = _first_address(subnet.cidr) if subnet.gateway is None else subnet.gateway
-            yield SubnetCreated(subnet=subnet.name, network=subnet.network, cidr=subnet.cidr, gateway=gateway)
+            yield SubnetCreated(
+                subnet=subnet.name, network=subnet.network, cidr=subnet.cidr, gateway=gateway, zone=subnet.zone
+            )
 
 
 @contextmanager

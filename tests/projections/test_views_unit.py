@@ -63,6 +63,8 @@ def test_the_rows_of_a_small_life() -> None:
         "segments": 2,
         "leaf_interfaces": 4,
         "spawns": 4,
+        "enis": 0,
+        "cloud_leaks": 0,
         "skipped": 0,
     }
     assert views.rows("networks")[("net1",)].labels == ["blue", "net1"]

@@ -53,6 +53,8 @@ class NetworkModel(NamedTuple):
     ``segment`` answers how a claim on this host is realised, or why it cannot be; ``check`` whether a network of this
     model may be created; ``may_move`` whether a port may drift from one host to another. ``host_kinds``: what it
     runs on. ``allocator`` is the worker that grants its ports, ``workers`` are those that it brings along.
+    ``secondary_ips``: how many further addresses each port gets, from the pool of its first. ``reserved``: how many
+    host addresses at the start of a subnet are never given out, besides the gateway.
     """
 
     name: str
@@ -61,4 +63,6 @@ class NetworkModel(NamedTuple):
     check: Callable[[World, NetworkCreated], Refusal | None] = no_rules
     may_move: Callable[[PortRow, HostRow, HostRow], Refusal | None] = moves_freely
     allocator: str = IPAM
+    secondary_ips: int = 0
+    reserved: int = 0
     workers: tuple[Worker, ...] = ()

@@ -66,10 +66,13 @@ def ping(fabric: Fabric, port: str, other: str) -> Path:
 
 
 def _source(fabric: Fabric, port: str) -> Place:
-    """Where ``port`` sends from: if it has several vNICs, one that a leaf hears."""
+    """Where ``port`` sends from: if it has several vNICs, one that a leaf, or another network, hears."""
     first = vnic_of(fabric, port)
-    heard = (place for place in fabric.places_of_port(port) if any(egresses(fabric, place)))
-    return next(heard, first)
+    return next((place for place in fabric.places_of_port(port) if _is_heard(fabric, place)), first)
+
+
+def _is_heard(fabric: Fabric, place: Place) -> bool:
+    return any(egresses(fabric, place)) or any(walk.hears(fabric, place) for walk in WALKS)
 
 
 def vnic_of(fabric: Fabric, port: str) -> Place:
