@@ -80,6 +80,8 @@ class Proxy:
         #: Action → how many of the next ones are throttled, or done without an answer.
         self.throttled: Counter[str] = Counter()
         self.unanswered: Counter[str] = Counter()
+        #: Action → the code with which all are refused.
+        self.refused: dict[str, str] = {}
         #: How long an ENI is "attaching", seconds.
         self.attach_s = 0.0
         self._attached_at: dict[str, float] = {}
@@ -105,6 +107,8 @@ class Proxy:
         if self.throttled[action] > 0:
             self.throttled[action] -= 1
             self._write(writer, b"503 Service Unavailable", _ERROR.format(code="RequestLimitExceeded").encode())
+        elif action in self.refused:
+            self._write(writer, b"400 Bad Request", _ERROR.format(code=self.refused[action]).encode())
         else:
             status, answer = await self._forward(head, body)
             if action == "AttachNetworkInterface" and status.startswith(b"200"):

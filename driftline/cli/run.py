@@ -10,13 +10,15 @@ from pathlib import Path
 import click
 import structlog
 
-from driftline.cli.common import faults_option, people, print_json, progress_console, run, server_options
+from bus.events import CLOUD
+from driftline.cli.common import aws_options, faults_option, people, print_json, progress_console, run, server_options
 from driftline.discovery import Running, announced, find
 from driftline.errors import UsageError
 from driftline.parts import all_workers
 from driftline.plane import all_in_one, one_worker, only_fabric, only_projector
 from driftline.stack import Options, open_bus, open_stack
 from driftline.world_setup import WorldChoice, describe_world, world_options
+from workers.devices.aws.settings import AwsSettings
 from workers.devices.simulated.faults import FaultPlan
 
 log = structlog.get_logger("driftline")
@@ -29,16 +31,17 @@ ROLES = (*all_workers(), "fabric", "projector")
 @click.command()
 @world_options
 @faults_option
+@aws_options
 @server_options("info")
-def up(options: Options, world: WorldChoice, faults: FaultPlan, as_json: bool) -> None:
+def up(options: Options, world: WorldChoice, faults: FaultPlan, aws: AwsSettings | None, as_json: bool) -> None:
     """Run the control plane until interrupted: all workers, the modelled fabric and the projections."""
-    run(_up(options, world, faults))
+    run(_up(options, world, faults, aws))
 
 
-async def _up(options: Options, world: WorldChoice, faults: FaultPlan) -> None:
+async def _up(options: Options, world: WorldChoice, faults: FaultPlan, aws: AwsSettings | None) -> None:
     async with open_stack(options, join_running=False) as stack:
         described = await describe_world(stack, world)
-        async with all_in_one(stack, faults):
+        async with all_in_one(stack, faults, aws):
             servers = stack.servers
             note = Running(
                 pid=os.getpid(),
@@ -60,9 +63,16 @@ async def _up(options: Options, world: WorldChoice, faults: FaultPlan) -> None:
 @click.option(
     "--journal", type=click.Path(path_type=Path, dir_okay=False), help="fabric: keep the devices' state here."
 )
+@aws_options
 @server_options("info")
 def worker(
-    options: Options, role: str, hosts: tuple[str, ...], faults: FaultPlan, journal: Path | None, as_json: bool
+    options: Options,
+    role: str,
+    hosts: tuple[str, ...],
+    faults: FaultPlan,
+    journal: Path | None,
+    aws: AwsSettings | None,
+    as_json: bool,
 ) -> None:
     """Run one ROLE as a process of its own, until interrupted."""
     if hosts and not (role in all_workers() and all_workers()[role].per_host):
@@ -70,17 +80,26 @@ def worker(
     for host in hosts:
         if not _HOST.fullmatch(host):
             raise UsageError(f"--host: {host!r} cannot be the name of a host")
+    if aws is not None and role != CLOUD:
+        raise UsageError(f"--aws-region: {role} speaks to no cloud, only {CLOUD} does")
     _need_servers(options, f"worker {role}")
-    run(_worker(options, role, hosts, faults, journal))
+    run(_worker(options, role, hosts, faults, journal, aws))
 
 
-async def _worker(options: Options, role: str, hosts: tuple[str, ...], faults: FaultPlan, journal: Path | None) -> None:
+async def _worker(
+    options: Options,
+    role: str,
+    hosts: tuple[str, ...],
+    faults: FaultPlan,
+    journal: Path | None,
+    aws: AwsSettings | None,
+) -> None:
     async with AsyncExitStack() as exits:
         if role == "projector":
             await exits.enter_async_context(only_projector(await exits.enter_async_context(open_stack(options))))
         else:
             bus = await exits.enter_async_context(open_bus(options))
-            plane = only_fabric(bus, faults, journal) if role == "fabric" else one_worker(bus, role, hosts)
+            plane = only_fabric(bus, faults, journal) if role == "fabric" else one_worker(bus, role, hosts, aws)
             await exits.enter_async_context(plane)
         log.info("worker runs", role=role, hosts=list(hosts) or "all")
         await _until_interrupted()

@@ -30,7 +30,7 @@ def segment(world: World, addresses: Addresses, network: NetworkRow, host: HostR
         reason = "how many ENIs the node takes is not known: its instance type is none that is known"
         return Refusal(reason, "host", f"{host.host} ({host.instance_type or 'no instance type'})")
     if addresses.ports_on(host.host) + NODES_OWN >= limit:
-        reason = f"an {host.instance_type} takes {limit} ENIs, one of them the node's own, and all are taken"
+        reason = f"a {host.instance_type} takes {limit} ENIs, one of them the node's own, and all are taken"
         return Refusal(reason, "host", f"{host.host} ({host.instance_type}, {limit} ENIs)")
     return Segment(vlan=0, vni=0, underlay_by="", overlay_by=CLOUD)
 

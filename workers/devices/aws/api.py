@@ -20,26 +20,11 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
+from workers.devices.aws.errors import RefusedError, UnknownOutcomeError, UnreachableError
 from workers.devices.aws.settings import AwsSettings
 
 #: EC2 answered, and cannot say whether it was done.
 _UNKNOWN_CODES = frozenset({"InternalError", "ServiceUnavailable", "Unavailable", "RequestExpired"})
-
-
-class RefusedError(Exception):
-    """EC2 refused a call. ``code`` is its own, e.g. ``AttachmentLimitExceeded``."""
-
-    def __init__(self, operation: str, code: str, text: str) -> None:
-        super().__init__(f"{operation}: {code}: {text}")
-        self.code = code
-
-
-class UnknownOutcomeError(Exception):
-    """No answer came: the call may have been done."""
-
-
-class UnreachableError(Exception):
-    """Nobody is there: the call was not done."""
 
 
 class Ec2:

@@ -10,8 +10,9 @@ from typing import Any
 
 from bus.events import CloudDifference, CloudResource
 from workers.cloud_effects import AssociateFloatingIp, AttachEni, AuditCloud, CollectLeak, DeleteEni, EnsureEni
-from workers.devices.aws.api import Ec2, RefusedError, UnknownOutcomeError, UnreachableError, filters, tag_of, tags
+from workers.devices.aws.api import Ec2, filters, tag_of, tags
 from workers.devices.aws.enis import CLUSTER, HOST, PORT, Enis
+from workers.devices.aws.errors import RefusedError, UnknownOutcomeError, UnreachableError
 from workers.devices.aws.settings import AwsSettings
 from workers.devices.protocol import DevicesUnavailable, Outcome
 from workers.effects import AnyEffect, Difference

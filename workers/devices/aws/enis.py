@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from workers.cloud_effects import AttachEni, DeleteEni, EnsureEni
-from workers.devices.aws.api import Ec2, RefusedError, filters, tag_list, tag_of, tags
+from workers.devices.aws.api import Ec2, filters, tag_list, tag_of, tags
+from workers.devices.aws.errors import RefusedError
 from workers.devices.aws.settings import AwsSettings
 from workers.enis_of_types import NODES_OWN
 
