@@ -11,6 +11,7 @@ from bus.envelope import Recorded
 from bus.events import HostDown
 from driftline.invariants.books import Host, Port
 from driftline.invariants.devices import Devices
+from driftline.invariants.enis import EniRules
 from driftline.invariants.folded import Folded
 from driftline.invariants.ledger import FORGED, Ledger
 from driftline.invariants.quiet import Quiet
@@ -38,6 +39,7 @@ class Auditor:
         self._requests = Requests(self.exercised)
         self._folded = Folded(self._ledger, self.edges)
         self._devices = Devices(self._stories)
+        self._enis = EniRules(self._ledger)
         self._quiet = Quiet(self._stories)
         self._records: list[Recorded] | None = [] if keep else None
 
@@ -94,6 +96,7 @@ class Auditor:
     def always(self, fabric: Fabric) -> None:
         """What holds at every moment."""
         self._at_position(self._devices.check, fabric)
+        self._at_position(self._enis.check, fabric)
 
     def once_quiet(self, fabric: Fabric | None) -> None:
         """What holds when all faults have stopped and nothing is under way. Without a fabric: by the log only."""
@@ -114,6 +117,7 @@ class Auditor:
         if not r.id.startswith(FORGED):
             self._stories.take(r)
             self._requests.take(r)
+            self._enis.take(r)
         touched = self._folded.take(r)
         ports = self._ledger.take(r)
         self.exercised[23] += isinstance(r.event, HostDown) and len(self.live) > len(ports)  # others are not touched
@@ -126,6 +130,7 @@ class Auditor:
         if fabric is not None:
             self._quiet.check_devices(fabric, self._devices.excused)
             self._devices.check(fabric)
+            self._enis.check_quiet(fabric)
         if self._records is not None:
             self._folded.check_rebuild(self._records)
 
