@@ -22,7 +22,7 @@ from tests.moto_server import CREDENTIALS, REGION, Proxy, moto_server, proxied
 
 pytestmark = [pytest.mark.servers, pytest.mark.processes, pytest.mark.asyncio(loop_scope="module")]
 
-WORLD = Path(__file__).parents[2] / "examples" / "cloud-world.toml"
+WORLD = Path(__file__).parents[2] / "examples" / "cloud.toml"
 ZONE = "us-east-1a"
 A1, A2, B1 = "node-a1", "node-a2", "node-b1"
 
