@@ -134,33 +134,34 @@ async def _asked(stack: Stack, event: AnyEvent, answers: Any, timeout_s: float) 
 
 
 @cloud.command()
+@click.option("--vpc", default="", help="The VPC of the nodes, where the world's clouds have several.")
 @aws_options
 @server_options()
-def bootstrap(options: Options, aws: AwsSettings | None, as_json: bool) -> None:
+def bootstrap(options: Options, vpc: str, aws: AwsSettings | None, as_json: bool) -> None:
     """Furnish an emulator of EC2 (moto) with the VPC, the subnets and the instances that the log's world describes."""
     if aws is None or not aws.endpoint:
         raise UsageError("--aws-region and --aws-endpoint: give both: only an emulator of EC2 is furnished")
-    run(_bootstrap(options, aws, as_json=as_json))
+    run(_bootstrap(options, vpc, aws, as_json=as_json))
 
 
-async def _bootstrap(options: Options, aws: AwsSettings, *, as_json: bool) -> None:
+async def _bootstrap(options: Options, vpc: str, aws: AwsSettings, *, as_json: bool) -> None:
     async with open_bus(options) as bus:
-        made = await furnish(bus, aws)
+        made = await _furnish(bus, vpc, aws)
     if as_json:
         print_json(made)
     else:
         people().print(f"{made.vpc}: {len(made.subnets)} subnets, {len(made.instances)} instances")
 
 
-async def furnish(bus: Bus, aws: AwsSettings) -> Any:
+async def _furnish(bus: Bus, wanted: str, aws: AwsSettings) -> Any:
     """Furnish the emulator at ``aws``; returns EC2's ids. Raises UsageError if the world has no network for it."""
     world = await world_of_log(bus)
     module = importlib.import_module("workers.devices.aws.bootstrap")  # as in driftline.clouds
-    vpc, cidr = _vpc(world)
+    vpc, cidr = _vpc(world, wanted)
     subnets = [
         module.WantedSubnet(row.subnet, row.cidr, row.zone)
         for row in world.subnet_of.values()
-        if world.networks[row.network].model == MODEL.name
+        if world.networks[row.network].model == MODEL.name and world.networks[row.network].vpc == vpc
     ]
     nodes = [module.WantedNode(row.host, row.az, row.instance_type) for row in world.hosts.values() if row.kind == NODE]
     try:
@@ -169,10 +170,13 @@ async def furnish(bus: Bus, aws: AwsSettings) -> Any:
         raise NotDone(f"--aws-endpoint {aws.endpoint}: {error}") from error
 
 
-def _vpc(world: World) -> tuple[str, str]:
-    """The VPC of the cloud and its CIDR: EC2's nodes are in one."""
+def _vpc(world: World, wanted: str) -> tuple[str, str]:
+    """The VPC of the nodes and its CIDR: an instance of EC2, and whatever is attached to it, is in one."""
     names = sorted({row.vpc for row in world.networks.values() if row.model == MODEL.name})
-    if len(names) != 1:
+    if wanted and wanted not in names:
+        raise UsageError(f"--vpc: {wanted} has no network of model {MODEL.name}")
+    if not wanted and len(names) != 1:
         found = ", ".join(names) or "none"
-        raise UsageError(f"network: the networks of model {MODEL.name} are to be in one VPC, and are in: {found}")
-    return names[0], world.tables["vpcs"][names[0],].cidr
+        raise UsageError(f"--vpc: say which, there are networks of model {MODEL.name} in: {found}")
+    vpc = wanted or names[0]
+    return vpc, world.tables["vpcs"][vpc,].cidr

@@ -22,7 +22,7 @@ from tests.moto_server import CREDENTIALS, REGION, Proxy, moto_server, proxied
 
 pytestmark = [pytest.mark.servers, pytest.mark.processes, pytest.mark.asyncio(loop_scope="module")]
 
-WORLD = Path(__file__).parents[2] / "examples" / "cloud.toml"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "cloud.toml"
 ZONE = "us-east-1a"
 A1, A2, B1 = "node-a1", "node-a2", "node-b1"
 
@@ -31,7 +31,10 @@ A1, A2, B1 = "node-a1", "node-a2", "node-b1"
 async def region(*options: str, env: Mapping[str, str] | None = None) -> AsyncIterator[Here]:
     """A ``driftline up`` on the example's world."""
     async with site() as place:
-        up = await place.start("up", "--world", WORLD, *options, env=dict(env or {}))
+        lines = EXAMPLE.read_text().partition("[[step]]")[0].splitlines()  # the world of the scenario
+        world = place.folder / "world.toml"
+        world.write_text("\n".join(line for line in lines if not line.startswith(("title", "about"))))
+        up = await place.start("up", "--world", world, *options, env=dict(env or {}))
         await up.said("driftline is up")
         note = place.note()
         async with open_stack(Options(nats=note["nats"], postgres=note["postgres"])) as stack:
@@ -183,7 +186,7 @@ async def amazon() -> AsyncIterator[Amazon]:
             with pytest.MonkeyPatch.context() as patch:
                 for name, value in CREDENTIALS.items():
                     patch.setenv(name, value)
-                made = await here.place.json("cloud", "bootstrap", *aws)
+                made = await here.place.json("cloud", "bootstrap", "--vpc", "shop", *aws)
                 ec2 = boto3.client("ec2", region_name=REGION, endpoint_url=moto)
             yield Amazon(here, proxy, ec2, made["instances"])
             ec2.close()
