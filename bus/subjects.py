@@ -96,7 +96,7 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
         *("region.added", "az.added", "spine.added", "leaf.added", "host.added"),
         *("tenant.added", "vpc.created", "network.created", "subnet.created"),
         *("host.fail_requested", "host.drain_requested", "host.return_requested"),
-        *("host.audit_requested", "leaf.audit_requested", "cloud.audit_requested", "port.floating_ip_requested"),
+        *("host.audit_requested", "leaf.audit_requested", "cloud.audit_requested"),
     ),
     "nova": (
         *("instance.scheduled", "instance.active", "instance.refused", "instance.failed"),

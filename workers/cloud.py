@@ -50,6 +50,8 @@ from workers.worker import AUDIT_EVERY_US, Decision, Due, Emit, Now, Perform, St
 
 #: How long a leak must have been known before it is collected, microseconds.
 GRACE_US = 300_000_000
+#: When to look again at what leaked: an audit itself takes a while, and the grace period counts from its end.
+LOOK_AGAIN_US = GRACE_US + 30_000_000
 #: States in which the cloud has answered, so that it is known where the ENI is.
 _SETTLED = frozenset({"available", "attached", "error", "deleted"})
 
@@ -252,8 +254,9 @@ def _id(result: Result) -> str:
 
 
 def due(state: CloudState, now: Now) -> Iterable[Due]:
-    """The cloud was not compared with the log for long, and there is something to compare."""
-    if state.enis.is_used and now.time_us - state.enis.audited_us >= AUDIT_EVERY_US:
+    """The cloud was not compared with the log for long; where something leaked, for a grace period."""
+    every_us = LOOK_AGAIN_US if state.enis.leaks else AUDIT_EVERY_US
+    if state.enis.is_used and now.time_us - state.enis.audited_us >= every_us:
         yield Due(CloudAuditRequested(cloud=CLOUD), state.enis.audited_us)
 
 

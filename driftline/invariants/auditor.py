@@ -96,7 +96,7 @@ class Auditor:
     def always(self, fabric: Fabric) -> None:
         """What holds at every moment."""
         self._at_position(self._devices.check, fabric)
-        self._at_position(self._enis.check, fabric)
+        self._at_position(lambda seen: self._enis.check(seen, self._devices.excused), fabric)
 
     def once_quiet(self, fabric: Fabric | None) -> None:
         """What holds when all faults have stopped and nothing is under way. Without a fabric: by the log only."""

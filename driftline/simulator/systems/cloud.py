@@ -13,7 +13,7 @@ from bus.events import (
     PortFloatingIpRequested,
     SubnetCreated,
 )
-from driftline.simulator.actions import SetDevices, SetHabit, SetHands
+from driftline.simulator.actions import SetDevices, SetHabit, SetHands, Tamper
 from driftline.simulator.draft import SLOW, Draft
 from driftline.simulator.process import Habit
 from driftline.simulator.theme import Theme
@@ -55,6 +55,7 @@ def _ask(draft: Draft) -> None:
         old = [instance for instance, since_s in draft.requests.spawned.items() if since_s < at_s]
         if old:
             draft.requests.ask(at_s, PortFloatingIpRequested(port=f"{draft.chance.choice(old)}-0"))
+    draft.faults.append(Tamper(at_s=draft.moments(1)[0], trick="leak eni", pick=0.0))
     for at_s in draft.moments(2):
         draft.requests.ask(at_s, CloudAuditRequested(cloud=CLOUD), "operator")
 
@@ -65,6 +66,15 @@ def cloud(draft: Draft) -> None:
     _ask(draft)
     for at_s in (0.0, *draft.moments(3)):
         draft.faults.append(SetDevices(at_s=at_s, plan=_plan(draft)))
+    at_s = draft.some(5.0, draft.end_s)
+    throttled = EffectFaults(latency=0.2, jitter=1.0, fail=0.9)
+    draft.faults += [
+        SetDevices(
+            at_s=at_s, plan=FaultPlan(effects=CALM | {"AttachEni": throttled, "AssociateFloatingIp": throttled})
+        ),
+        SetDevices(at_s=at_s + draft.some(5.0, 20.0), plan=FaultPlan(effects=CALM)),
+    ]
+    draft.requests.mixed(at_s, at_s + 5.0, 4, {"spawn": 1.0, "drift": 1.0})
     for at_s in draft.moments(3):
         host = draft.chance.choice(draft.place.hosts)
         draft.power(at_s, power_off=(host,))
