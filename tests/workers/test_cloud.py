@@ -208,9 +208,6 @@ def test_killed_between_create_and_attach_it_goes_on_from_the_log() -> None:
     given(cloud, ALLOCATED).when_decided_again(unbound(), available(FIRST)).then(delete(FIRST + 1))
 
 
-# Floating IPs
-
-
 def floating(request: str = "f1") -> By:
     return By(request, PortFloatingIpRequested(port="i1-0"))
 
@@ -338,9 +335,6 @@ def test_outcomes(effect: AnyEffect, result: Result, event: Event) -> None:
 def test_it_asks_for_nothing_else() -> None:
     with pytest.raises(TypeError, match="cloud did not ask for"):
         list(cloud.settle(UnplugVnic(device="k1", port="p", az=AZ, generation=1), Result()))
-
-
-# IPAM and nova with the model
 
 
 def test_ipam_gives_two_addresses_and_none_of_amazons() -> None:
