@@ -95,6 +95,8 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
     "operator": (
         *("region.added", "az.added", "spine.added", "leaf.added", "host.added"),
         *("tenant.added", "vpc.created", "network.created", "subnet.created"),
+        *("vpc.create_requested", "vpc.connect_requested", "vpc.disconnect_requested"),
+        *("direct_connect.create_requested", "direct_connect.fail_requested", "direct_connect.restore_requested"),
         *("host.fail_requested", "host.drain_requested", "host.return_requested"),
         *("host.audit_requested", "leaf.audit_requested", "cloud.audit_requested"),
     ),
@@ -120,6 +122,13 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
     "ipam": (
         *("port.allocated", "port.refused", "port.bound", "port.unbound", "port.deleted"),
         *("port.claimed", "port.claim_refused", "port.claim_cleared", "port.orphan_seen"),
+        *("vpc.created", "vpc.refused", "vpc.connected", "vpc.connect_refused"),
+        *("vpc.disconnecting", "vpc.disconnect_refused"),
+        *("direct_connect.created", "direct_connect.refused", "direct_connect.failed", "direct_connect.restored"),
+    ),
+    "border": (
+        *("border.entry_added", "border.entry_removed", "border.entry_failed"),
+        *("vpc.connection_ready", "vpc.connection_failed", "vpc.disconnected", "direct_connect.settled"),
     ),
     "cloud": (
         *("port.overlay_reported", "port.overlay_removed"),

@@ -1,7 +1,8 @@
 """What a control plane is made of, wherever it runs: the workers, and the devices that events describe."""
 
-from bus.events import CLOUD, Event, HostAdded, LeafAdded
-from workers import cnc, compute, ipam, liveness, nova, ovs_agent
+from bus.events import CLOUD, AzAdded, Event, HostAdded, LeafAdded
+from projections.borders import border_of
+from workers import border, cnc, compute, ipam, liveness, nova, ovs_agent
 from workers.devices.simulated.device import CableDevice
 from workers.devices.simulated.fabric import Cable, CableHost, CableLeaf
 from workers.models import MODELS
@@ -15,6 +16,7 @@ _CORE = (
     cnc,
     ipam,
     liveness,
+    border,
 )
 
 
@@ -27,8 +29,10 @@ def all_workers() -> dict[str, Worker]:
 def cable_of(event: Event) -> Cable | None:
     """The device that ``event`` describes, None if it describes none."""
     match event:
-        case LeafAdded(leaf=leaf, vtep=vtep, capacity=capacity):
-            return CableLeaf(leaf, vtep, capacity)
+        case LeafAdded(leaf=leaf, vtep=vtep, capacity=capacity, az=az):
+            return CableLeaf(leaf, vtep, capacity, az)
+        case AzAdded(az=az, region=region):
+            return CableDevice(border_of(az), "border", {"az": az, "region": region})
         case HostAdded(host=host, leaf_a=leaf_a, leaf_b=leaf_b, interface=interface):
             return CableHost(host, leaf_a, leaf_b, interface)
         case _:

@@ -12,6 +12,7 @@ import msgspec
 from bus.envelope import Recorded, Rejected
 from bus.events import EVENT_TYPES, Event
 from projections.addresses import Addresses
+from projections.borders import Borders
 from projections.drifts import Drifts
 from projections.enis import Enis
 from projections.fold import NOTHING, Fold, Key, Row, Table, Touched
@@ -20,6 +21,7 @@ from projections.instances import Instances
 from projections.leaves import Leaves
 from projections.port_states import PAIRS, PortStates
 from projections.spawns import Spawns
+from projections.vpcs import Vpcs
 from projections.world import World
 
 #: The projections that are persisted. ``PortStates`` contains the ports themselves.
@@ -33,6 +35,8 @@ PROJECTIONS: tuple[type[Fold], ...] = (
     Hosts,
     Drifts,
     Enis,
+    Vpcs,
+    Borders,
 )
 
 

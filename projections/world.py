@@ -48,19 +48,22 @@ class SwitchRow(Row):
 
 
 class AzRow(Row):
-    """An availability zone and its region (``az`` is empty for a region that has none yet)."""
+    """An availability zone and its region (``az`` is empty for the region itself, whose ``kind`` it tells)."""
 
     region: str
     az: str
+    kind: str = ""
 
 
 class VpcRow(Row):
-    """A VPC of a tenant and the VRF that routes it."""
+    """A VPC of a tenant and the VRF that routes it. ``region`` and ``global_vpc`` are empty for none."""
 
     vpc: str
     tenant: str
     vrf: str
     cidr: str
+    region: str = ""
+    global_vpc: str = ""
 
 
 class NetworkRow(Row):
@@ -108,6 +111,10 @@ class World(Fold):
         self.networks: dict[str, NetworkRow] = {}
         self.by_label: dict[str, list[str]] = {}
         self.azs: set[str] = set()
+        self.vpcs: dict[str, VpcRow] = {}
+        #: The kind of each region, and the region of each zone.
+        self.regions: dict[str, str] = {}
+        self.region_of: dict[str, str] = {}
         self._vnis: set[int] = set()
         #: The VLANs that are one network's everywhere, and no leaf pair's own.
         self.vlans: dict[int, str] = {}
@@ -120,13 +127,15 @@ class World(Fold):
 
     @on(RegionAdded)
     def _region(self, r: Recorded, e: RegionAdded) -> tuple[Touched, ...]:
-        return self._put("availability_zones", (e.region, ""), AzRow(region=e.region, az=""))
+        self.regions.setdefault(e.region, e.kind)
+        return self._put("availability_zones", (e.region, ""), AzRow(region=e.region, az="", kind=e.kind))
 
     @on(AzAdded)
     def _az(self, r: Recorded, e: AzAdded) -> tuple[Touched, ...]:
         if e.az in self.azs:
             return NOTHING
         self.azs.add(e.az)
+        self.region_of[e.az] = e.region
         return self._put("availability_zones", (e.region, e.az), AzRow(region=e.region, az=e.az))
 
     @on(SpineAdded)
@@ -174,11 +183,22 @@ class World(Fold):
 
     @on(VpcCreated)
     def _vpc(self, r: Recorded, e: VpcCreated) -> tuple[Touched, ...]:
-        return self._put("vpcs", (e.vpc,), VpcRow(vpc=e.vpc, tenant=e.tenant, vrf=e.vrf, cidr=e.cidr))
+        row = VpcRow(
+            vpc=e.vpc,
+            tenant=e.tenant,
+            vrf=e.vrf,
+            cidr=e.cidr,
+            region=e.region or "",
+            global_vpc=e.global_vpc or "",
+        )
+        touched = self._put("vpcs", (e.vpc,), row)
+        if touched:
+            self.vpcs[e.vpc] = row
+        return touched
 
     @on(NetworkCreated)
     def _network(self, r: Recorded, e: NetworkCreated) -> tuple[Touched, ...]:
-        vpc: VpcRow | None = self.tables["vpcs"].get((e.vpc,))
+        vpc = self.vpcs.get(e.vpc)
         if vpc is None or e.vni in self._vnis or e.vlan in self.vlans:
             return NOTHING  # a network of no VPC cannot carry a port
         row = NetworkRow(

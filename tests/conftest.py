@@ -6,9 +6,14 @@ from uuid import uuid4
 
 import asyncpg
 import pytest_asyncio
+from hypothesis import settings
 
 from bus.embedded import EmbeddedServer, embedded_nats, embedded_postgres_server
 from bus.jetstream import Connection, connect
+
+# How long an example takes says more about what else runs on the machine than about the code.
+settings.register_profile("driftline", deadline=None)
+settings.load_profile("driftline")
 
 
 @pytest_asyncio.fixture

@@ -184,6 +184,32 @@ class AuditLeaf(DeviceEffect, frozen=True, kw_only=True):
         return False
 
 
+class BorderEntry(Effect, frozen=True, kw_only=True):
+    """The border leaks routes between two VRFs, or uses a line from a spoke to a hub; or not (``present``).
+
+    A border ignores an ``epoch`` older than the last one it took for this entry.
+    """
+
+    az: str
+    kind: str
+    one: str
+    other: str
+    epoch: int
+    present: bool
+
+    @property
+    def slot(self) -> Slot:
+        return (self.device, self.kind, self.one, self.other)
+
+    @property
+    def version(self) -> int:
+        return self.epoch
+
+    @property
+    def withdraws(self) -> bool:
+        return not self.present
+
+
 AnyEffect = (
     PlugVnic
     | UnplugVnic
@@ -195,6 +221,7 @@ AnyEffect = (
     | AuditHost
     | AuditLeaf
     | CloudEffect
+    | BorderEntry
 )
 
 #: What an audit found, or what came of an effect on the cloud.

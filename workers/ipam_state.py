@@ -1,18 +1,28 @@
 """What IPAM, which is also the Neutron server, knows."""
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from bus.envelope import Recorded
 from projections.addresses import Addresses
 from projections.hosts import Hosts
 from projections.instances import Instances
 from projections.ports import Ports
+from projections.vpcs import Vpcs
 from projections.world import World
-from workers.worker import State
+from workers.worker import Decision, State
 
 
 class IpamState(State):
-    """The world, the ports and who owns them, every address and VLAN in use, and which hosts live."""
+    """The world, the ports and who owns them, every address and VLAN in use, which hosts live, and how VPCs connect."""
 
     def __init__(self) -> None:
         self.world, self.ports, self.addresses = World(), Ports(), Addresses()
         self.instances, self.hosts = Instances(), Hosts()
+        self.vpcs = Vpcs()
         self.looked_us = 0
-        super().__init__(self.world, self.ports, self.addresses, self.instances, self.hosts)
+        super().__init__(self.world, self.ports, self.addresses, self.instances, self.hosts, self.vpcs)
+
+
+#: Answers one request that is not about a port: (state, record, event) -> decisions.
+Handler = Callable[[IpamState, Recorded, Any], Iterable[Decision]]

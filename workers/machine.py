@@ -108,6 +108,8 @@ class Machine:
                 effects.append(Planned(decision.effect, r.position, r.id, correlation))
         if not envelopes and not effects:
             return None
+        if len({envelope.id for envelope in envelopes}) < len(envelopes):  # the log would take one for a copy
+            raise ValueError(f"{self.worker.name} says several things under one id about {r.id}: {envelopes}")
         self._open[r.position] = self._open.get(r.position, 0) + len(envelopes) + len(effects)
         return Output(envelopes, effects, r.position)
 

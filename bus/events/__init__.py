@@ -103,6 +103,32 @@ from bus.events.port import (
     PortUnplugged,
     Status,
 )
+from bus.events.vpc import (
+    BorderEntryAdded,
+    BorderEntryEvent,
+    BorderEntryFailed,
+    BorderEntryRemoved,
+    DirectConnectCreated,
+    DirectConnectFailed,
+    DirectConnectFailRequested,
+    DirectConnectRefused,
+    DirectConnectRequested,
+    DirectConnectRestored,
+    DirectConnectRestoreRequested,
+    DirectConnectSettled,
+    VpcConnected,
+    VpcConnectionFailed,
+    VpcConnectionReady,
+    VpcConnectRefused,
+    VpcConnectRequested,
+    VpcCreateRequested,
+    VpcDisconnected,
+    VpcDisconnecting,
+    VpcDisconnectRefused,
+    VpcDisconnectRequested,
+    VpcPair,
+    VpcRefused,
+)
 
 AnyEvent = (
     RegionAdded
@@ -180,6 +206,28 @@ AnyEvent = (
     | PortFloatingIpRequested
     | PortFloatingIpAssociated
     | PortFloatingIpRefused
+    | VpcCreateRequested
+    | VpcRefused
+    | VpcConnectRequested
+    | VpcConnected
+    | VpcConnectRefused
+    | VpcConnectionReady
+    | VpcConnectionFailed
+    | VpcDisconnectRequested
+    | VpcDisconnecting
+    | VpcDisconnected
+    | VpcDisconnectRefused
+    | DirectConnectRequested
+    | DirectConnectCreated
+    | DirectConnectRefused
+    | DirectConnectFailRequested
+    | DirectConnectFailed
+    | DirectConnectRestoreRequested
+    | DirectConnectRestored
+    | DirectConnectSettled
+    | BorderEntryAdded
+    | BorderEntryRemoved
+    | BorderEntryFailed
 )
 
 #: Every event type, in the order of the union above.
@@ -193,11 +241,23 @@ __all__ = [
     "OVS_AGENT",
     "AnyEvent",
     "AzAdded",
+    "BorderEntryAdded",
+    "BorderEntryEvent",
+    "BorderEntryFailed",
+    "BorderEntryRemoved",
     "CloudAuditRequested",
     "CloudAudited",
     "CloudDifference",
     "CloudLeakCollected",
     "CloudResource",
+    "DirectConnectCreated",
+    "DirectConnectFailRequested",
+    "DirectConnectFailed",
+    "DirectConnectRefused",
+    "DirectConnectRequested",
+    "DirectConnectRestoreRequested",
+    "DirectConnectRestored",
+    "DirectConnectSettled",
     "EniEvent",
     "Event",
     "HostAdded",
@@ -278,7 +338,19 @@ __all__ = [
     "SubnetCreated",
     "TenantAdded",
     "Token",
+    "VpcConnectRefused",
+    "VpcConnectRequested",
+    "VpcConnected",
+    "VpcConnectionFailed",
+    "VpcConnectionReady",
+    "VpcCreateRequested",
     "VpcCreated",
+    "VpcDisconnectRefused",
+    "VpcDisconnectRequested",
+    "VpcDisconnected",
+    "VpcDisconnecting",
+    "VpcPair",
+    "VpcRefused",
     "physical_network",
     "port_name",
     "tag_of",

@@ -11,9 +11,10 @@ Epoch = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
 
 class RegionAdded(Event, tag="region.added.v1", frozen=True, kw_only=True):
-    """A region: a site with availability zones."""
+    """A region: a site with availability zones, the company's own (private) or a cloud's (public)."""
 
     region: Token
+    kind: Literal["private", "public"] = "private"
 
 
 class AzAdded(Event, tag="az.added.v1", frozen=True, kw_only=True):

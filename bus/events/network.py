@@ -17,12 +17,14 @@ class TenantAdded(Event, tag="tenant.added.v1", frozen=True, kw_only=True):
 
 
 class VpcCreated(Event, tag="vpc.created.v1", frozen=True, kw_only=True):
-    """A VPC of a tenant, routed in its VRF."""
+    """A VPC of a tenant, routed in its VRF. See ``VpcCreateRequested`` for ``region`` and ``global_vpc``."""
 
     vpc: Token
     tenant: Token
     vrf: Token
     cidr: Cidr
+    region: Token | None = None
+    global_vpc: Token | None = None
 
     def __post_init__(self) -> None:
         _parse_cidr(self.cidr)

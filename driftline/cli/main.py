@@ -19,6 +19,7 @@ from driftline.cli import (
     simulate,
     tail,
     verify,
+    vpcs,
 )
 from driftline.errors import NotDone, UsageError
 from driftline.scenario import ScenarioError
@@ -61,6 +62,9 @@ for command in (
     scenario.scenario,
     verify.verify,
     schema.schema,
+    vpcs.vpc,
+    vpcs.vpcs,
+    vpcs.direct_connect,
 ):
     cli.add_command(command)
 

@@ -18,6 +18,7 @@ from driftline.invariants.quiet import Quiet
 from driftline.invariants.requests import Requests
 from driftline.invariants.stories import Stories
 from driftline.invariants.table import Edge, Violation
+from driftline.invariants.vpcs import Connections
 from workers.devices.simulated.fabric import Fabric
 
 F = TypeVar("F")
@@ -41,6 +42,7 @@ class Auditor:
         self._devices = Devices(self._stories)
         self._enis = EniRules(self._ledger)
         self._quiet = Quiet(self._stories)
+        self._connections = Connections(self.exercised)
         self._records: list[Recorded] | None = [] if keep else None
 
     @property
@@ -97,6 +99,7 @@ class Auditor:
         """What holds at every moment."""
         self._at_position(self._devices.check, fabric)
         self._at_position(lambda seen: self._enis.check(seen, self._devices.excused), fabric)
+        self._at_position(self._connections.check, fabric)
 
     def once_quiet(self, fabric: Fabric | None) -> None:
         """What holds when all faults have stopped and nothing is under way. Without a fabric: by the log only."""
@@ -118,6 +121,7 @@ class Auditor:
             self._stories.take(r)
             self._requests.take(r)
             self._enis.take(r)
+        self._connections.take(r)
         touched = self._folded.take(r)
         ports = self._ledger.take(r)
         self.exercised[23] += isinstance(r.event, HostDown) and len(self.live) > len(ports)  # others are not touched
@@ -131,6 +135,7 @@ class Auditor:
             self._quiet.check_devices(fabric, self._devices.excused)
             self._devices.check(fabric)
             self._enis.check_quiet(fabric)
+            self._connections.check_quiet(fabric)
         if self._records is not None:
             self._folded.check_rebuild(self._records)
 

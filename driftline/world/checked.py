@@ -85,7 +85,7 @@ def world_of(events: Iterable[AnyEvent]) -> World:
 def described(world: World) -> Iterator[AnyEvent]:
     """The events that describe ``world``: the fold, backwards."""
     zones = world.tables["availability_zones"].values()
-    yield from (RegionAdded(region=row.region) for row in zones if not row.az)
+    yield from (RegionAdded(region=row.region, kind=row.kind) for row in zones if not row.az)
     yield from (AzAdded(az=row.az, region=row.region) for row in zones if row.az)
     for row in world.tables["switches"].values():
         if row.role == "spine":
@@ -95,7 +95,15 @@ def described(world: World) -> Iterator[AnyEvent]:
     yield from (_event_of(HostAdded, row) for row in world.tables["hosts"].values())
     vpcs = world.tables["vpcs"].values()
     yield from (TenantAdded(tenant=tenant) for tenant in dict.fromkeys(row.tenant for row in vpcs))
-    yield from (_event_of(VpcCreated, row) for row in vpcs)
+    for row in vpcs:
+        yield VpcCreated(
+            vpc=row.vpc,
+            tenant=row.tenant,
+            vrf=row.vrf,
+            cidr=row.cidr,
+            region=row.region or None,
+            global_vpc=row.global_vpc or None,
+        )
     yield from (_event_of(NetworkCreated, row) for row in world.tables["networks"].values())
     yield from (_event_of(SubnetCreated, row) for row in world.tables["subnets"].values())
 
@@ -207,6 +215,7 @@ def _check(event: AnyEvent, facts: Facts) -> None:
             owner = facts.tenant_of_vrf.get(event.vrf, event.tenant)
             if owner != event.tenant:
                 raise _wrong(event, "vrf", event.vrf, f"belongs to tenant {owner}")
+            _check_global(event, facts)
         case NetworkCreated():
             _check_network(event, facts)
         case SubnetCreated():
@@ -267,6 +276,15 @@ def _check_leaf_pairs(host: HostAdded, facts: Facts) -> None:
         if known != pair:
             both, others = " and ".join(sorted(pair)), " and ".join(sorted(known))
             raise _wrong(host, "leaf_a and leaf_b", both, f"share {leaf} with the pair {others}")
+
+
+def _check_global(vpc: VpcCreated, facts: Facts) -> None:
+    if vpc.region is not None:
+        facts.needed(vpc, "region", RegionAdded)
+    vpcs = (other for other in facts.by_id.values() if isinstance(other, VpcCreated))
+    for other in (one for one in vpcs if vpc.global_vpc is not None and one.global_vpc == vpc.global_vpc):
+        if ipaddress.IPv4Network(vpc.cidr).overlaps(ipaddress.IPv4Network(other.cidr)):
+            raise _wrong(vpc, "cidr", vpc.cidr, f"overlaps {other.cidr} of VPC {other.vpc} of the same global VPC")
 
 
 def _check_network(network: NetworkCreated, facts: Facts) -> None:

@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -39,9 +39,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Region(Entry, frozen=True):
-    """``[[region]]``: a site."""
+    """``[[region]]``: a site, the company's own (private) or a cloud's (public)."""
 
     name: Token
+    kind: Literal["private", "public"] = "private"
 
 
 class Az(Entry, frozen=True):
@@ -103,12 +104,17 @@ class Tenant(Entry, frozen=True):
 
 
 class Vpc(Entry, frozen=True):
-    """``[[vpc]]``: ``vrf`` is the VPC's own name unless given."""
+    """``[[vpc]]``: ``vrf`` is the VPC's own name unless given.
+
+    ``region`` is the only one that its instances may be in; VPCs of one ``global_vpc`` are connected with each other.
+    """
 
     name: Token
     tenant: Token
     cidr: Cidr
     vrf: Token | None = None
+    region: Token | None = None
+    global_vpc: Token | None = None
 
 
 class Network(Entry, frozen=True):
@@ -187,7 +193,7 @@ def parse_toml(path: Path) -> dict[str, object]:
 
 def _events(file: WorldFile) -> Iterator[AnyEvent]:
     for region in file.region:
-        yield RegionAdded(region=region.name)
+        yield RegionAdded(region=region.name, kind=region.kind)
     for az in file.az:
         yield AzAdded(az=az.name, region=az.region)
         for spine in az.spines:
@@ -234,7 +240,14 @@ def _tenancy(file: WorldFile) -> Iterator[AnyEvent]:
         yield TenantAdded(tenant=tenant.name)
     for vpc in file.vpc:
         with _naming(f"vpc {vpc.name}"):
-            yield VpcCreated(vpc=vpc.name, tenant=vpc.tenant, vrf=vpc.vrf or vpc.name, cidr=vpc.cidr)
+            yield VpcCreated(
+                vpc=vpc.name,
+                tenant=vpc.tenant,
+                vrf=vpc.vrf or vpc.name,
+                cidr=vpc.cidr,
+                region=vpc.region,
+                global_vpc=vpc.global_vpc,
+            )
     for network in file.network:
         yield NetworkCreated(
             network=network.name,

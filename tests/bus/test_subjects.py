@@ -79,7 +79,7 @@ def test_once_filters_keep_aggregates_and_types_apart(one: Event, other: Event) 
 def test_tags_are_versioned_and_unique() -> None:
     tags = [tag_of(event_type) for event_type in EVENT_TYPES]
     assert len(set(tags)) == len(tags)
-    assert all(re.fullmatch(r"[a-z]+\.[a-z_]+\.v\d+", tag) for tag in tags)
+    assert all(re.fullmatch(r"[a-z_]+\.[a-z_]+\.v\d+", tag) for tag in tags)
 
 
 def test_routing() -> None:

@@ -48,6 +48,9 @@ def test_the_rows_of_a_small_life() -> None:
     assert {name: len(rows) for name, rows in tuples(views).items()} == {
         "availability_zones": 2,
         "drifts": 0,
+        "vpc_connections": 0,
+        "direct_connects": 0,
+        "border_entries": 0,
         "host_states": 0,
         "stale_claims": 0,
         "switches": 5,

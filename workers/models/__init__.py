@@ -57,6 +57,9 @@ def segment_on(world: World, addresses: Addresses, network: NetworkRow, host: Ho
         return Refusal("unknown network model", "network", f"{network.network} ({network.model})")
     if host.kind not in model.host_kinds:
         return Refusal(f"a {host.kind} host carries no {model.name} network", "host", f"{host.host} ({host.kind})")
+    region, wanted = world.region_of.get(host.az, ""), world.vpcs[network.vpc].region
+    if wanted and wanted != region:
+        return Refusal(f"VPC {network.vpc} is in region {wanted}, the host in {region}", "host", host.host)
     return model.segment(world, addresses, network, host)
 
 

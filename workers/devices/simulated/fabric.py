@@ -27,6 +27,7 @@ class CableLeaf(msgspec.Struct, frozen=True, tag=True):
     leaf: str
     vtep: str
     capacity: int = DEFAULT_CAPACITY
+    az: str = ""
 
 
 class CableHost(msgspec.Struct, frozen=True, tag=True):
@@ -114,12 +115,12 @@ class Fabric:
 
     # Cabling
 
-    def add_leaf(self, leaf: str, vtep: str, capacity: int = DEFAULT_CAPACITY) -> bool:
+    def add_leaf(self, leaf: str, vtep: str, capacity: int = DEFAULT_CAPACITY, az: str = "") -> bool:
         """Put up a leaf. Returns whether it is new. Raises ValueError if the name is cabled otherwise already."""
-        cable = CableLeaf(leaf, vtep, capacity)
+        cable = CableLeaf(leaf, vtep, capacity, az)
         if self._is_known(leaf, cable):
             return False
-        self._leaves[leaf] = LeafDevice(leaf, vtep, capacity)
+        self._leaves[leaf] = LeafDevice(leaf, vtep, capacity, az)
         self._cables[leaf] = cable
         return True
 
@@ -152,8 +153,8 @@ class Fabric:
     def cable(self, cable: Cable) -> bool:
         """``add_leaf``, ``add_host`` or ``add_device``, whichever ``cable`` says."""
         match cable:
-            case CableLeaf(leaf, vtep, capacity):
-                return self.add_leaf(leaf, vtep, capacity)
+            case CableLeaf(leaf, vtep, capacity, az):
+                return self.add_leaf(leaf, vtep, capacity, az)
             case CableHost(host, leaf_a, leaf_b, interface):
                 return self.add_host(host, leaf_a, leaf_b, interface)
             case CableDevice():

@@ -51,8 +51,9 @@ class LeafDevice:
     ``vtep`` is its VXLAN tunnel address, ``capacity`` the size of its table of (interface, VLAN) entries.
     """
 
-    def __init__(self, leaf: str, vtep: str, capacity: int = DEFAULT_CAPACITY) -> None:
+    def __init__(self, leaf: str, vtep: str, capacity: int = DEFAULT_CAPACITY, az: str = "") -> None:
         self.leaf = leaf
+        self.az = az
         self.vtep = vtep
         self.capacity = capacity
         self.size = 0

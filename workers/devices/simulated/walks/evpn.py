@@ -24,6 +24,7 @@ from workers.devices.simulated.attachment import (
     powered_first,
     tag,
 )
+from workers.devices.simulated.backbone import between, leaked_into
 from workers.devices.simulated.fabric import Fabric, Place, Uplink
 from workers.devices.simulated.leaf import Entry
 from workers.devices.simulated.walks.walk import LAST, Packet, Walk
@@ -88,7 +89,7 @@ class _Walker:
             egress = self._host_route(uplink, entry)
         self._expect(egress.place)
         check_alone(fabric, egress.place, Segment(egress.place.host, egress.vlan, (egress.entry.vni,)))
-        self._across(uplink, egress.uplink, f"vni {entry.vni}" if switched else f"vrf {entry.vrf}")
+        self._across(uplink, egress.uplink, f"vni {entry.vni}" if switched else f"vrf {egress.entry.vrf}")
         self._down(egress)
         return egress.place
 
@@ -102,7 +103,13 @@ class _Walker:
 
     def _host_route(self, ingress: Uplink, entry: Entry) -> Egress:
         """Where the host route in the VRF of the ingress interface's VNI leads."""
-        owners = [e for place in self._places for e in egresses(self._fabric, place) if e.entry.vrf == entry.vrf]
+        routes = [e for place in self._places for e in egresses(self._fabric, place)]
+        owners = [e for e in routes if e.entry.vrf == entry.vrf]
+        if not owners:
+            leaked = leaked_into(self._fabric, ingress.leaf, entry.vrf)
+            owners = [e for e in routes if e.entry.vrf in leaked]
+            if owners:
+                self.ways[-1].append(f"border of {ingress.leaf.az}: vrf {entry.vrf} to vrf {owners[0].entry.vrf}")
         if not owners:
             self._explain(vrf=entry.vrf)
             raise StoppedError(f"leaf {ingress.leaf.leaf}: no host route to {self._dst_ip} in VRF {entry.vrf}")
@@ -127,7 +134,9 @@ class _Walker:
         for leaf in (near, far):
             if not leaf.vtep:
                 raise StoppedError(f"leaf {leaf.leaf}: no VTEP")
-        self.ways[-1] += [f"{near.leaf} vtep {near.vtep} {scope}", "spine", f"{far.leaf} vtep {far.vtep} {scope}"]
+        beyond = between(self._fabric, near, far)
+        first, last = f"{near.leaf} vtep {near.vtep} {scope}", f"{far.leaf} vtep {far.vtep} {scope}"
+        self.ways[-1] += [first, "spine", *beyond, *(["spine"] if beyond else []), last]
 
     def _down(self, egress: Egress) -> None:
         """From the egress leaf into the instance. All of it is in place, or the leaf would not advertise it."""

@@ -1,0 +1,124 @@
+"""The border worker: has the zones' borders leak the routes of connected VPCs, and use the lines between regions.
+
+A connection is ready once all borders concerned hold it, and gone once none does.
+"""
+
+from collections.abc import Iterable
+
+from bus.envelope import Recorded
+from bus.events import (
+    AzAdded,
+    BorderEntryAdded,
+    BorderEntryEvent,
+    BorderEntryFailed,
+    BorderEntryRemoved,
+    DirectConnectCreated,
+    DirectConnectFailed,
+    DirectConnectRestored,
+    DirectConnectSettled,
+    Event,
+    VpcConnected,
+    VpcConnectionFailed,
+    VpcConnectionReady,
+    VpcDisconnected,
+    VpcDisconnecting,
+)
+from projections.borders import BorderEntryRow, Borders
+from projections.vpcs import ConnectionRow, LineRow, Vpcs
+from workers.effects import AnyEffect, BorderEntry, Result
+from workers.worker import Decision, Emit, Perform, State, Worker
+
+
+class BorderState(State):
+    """The connections, the lines and what the borders hold."""
+
+    def __init__(self) -> None:
+        self.vpcs, self.borders = Vpcs(), Borders()
+        super().__init__(self.vpcs, self.borders)
+
+
+def decide(state: BorderState, r: Recorded) -> Iterable[Decision]:
+    """What the borders are still to be brought to, and what has come of it."""
+    if not isinstance(r.event, BorderEntryEvent):
+        for entry in state.borders.pending():
+            yield Perform(_wish(entry))
+    for row in list(state.vpcs.connections.values()):
+        yield from _connection(state, row)
+    for line in state.vpcs.lines():
+        yield from _line(state, line)
+
+
+def _connection(state: BorderState, row: ConnectionRow) -> Iterable[Decision]:
+    entries = state.borders.of_connection(row)
+    failed = next((entry for entry in entries if entry.state == "error"), None)
+    if row.state == "disconnecting":
+        if all(entry.needed for entry in entries):  # others need what is left of it
+            yield Emit(VpcDisconnected(vpc=row.vpc, peer=row.peer), row.request)
+    elif row.state == "connecting" and failed is not None:
+        reason = f"{failed.border}: {failed.reason}"
+        yield Emit(VpcConnectionFailed(vpc=row.vpc, peer=row.peer, reason=reason), row.request)
+    elif row.state in ("connecting", "error") and all(entry.state == "present" for entry in entries):
+        yield Emit(VpcConnectionReady(vpc=row.vpc, peer=row.peer), row.request)
+
+
+def _line(state: BorderState, line: LineRow) -> Iterable[Decision]:
+    entries = state.borders.of_line(line)
+    failed = next((entry for entry in entries if entry.state == "error"), None)
+    if line.settled:
+        return
+    if line.up and failed is not None:
+        reason = f"{failed.border}: {failed.reason}"
+        yield Emit(DirectConnectSettled(direct_connect=line.direct_connect, up=False, reason=reason), line.request)
+    elif all(entry.state == "present" if line.up else entry.needed for entry in entries):
+        yield Emit(DirectConnectSettled(direct_connect=line.direct_connect, up=line.up), line.request)
+
+
+def _wish(entry: BorderEntryRow) -> BorderEntry:
+    return BorderEntry(
+        device=entry.border,
+        az=entry.az,
+        kind=entry.kind,
+        one=entry.one,
+        other=entry.other,
+        epoch=entry.epoch,
+        present=entry.needed,
+    )
+
+
+def settle(effect: AnyEffect, result: Result) -> Iterable[Event]:
+    """What a border acknowledged or refused."""
+    if not isinstance(effect, BorderEntry):
+        raise TypeError(f"the border worker did not ask for {effect}")
+    answer = BorderEntryAdded if effect.present else BorderEntryRemoved
+    said = {
+        "border": effect.device,
+        "az": effect.az,
+        "kind": effect.kind,
+        "one": effect.one,
+        "other": effect.other,
+        "epoch": effect.epoch,
+    }
+    if result.error:
+        return (BorderEntryFailed(**said, reason=result.error),)  # type: ignore[arg-type]  # kind is one of two
+    return (answer(**said),)  # type: ignore[arg-type]  # the same
+
+
+WORKER = Worker(
+    name="border",
+    state=BorderState,
+    inputs=frozenset(
+        {
+            *(
+                AzAdded,
+                VpcConnected,
+                VpcDisconnecting,
+                DirectConnectCreated,
+                DirectConnectFailed,
+                DirectConnectRestored,
+            ),
+            *(BorderEntryAdded, BorderEntryRemoved, BorderEntryFailed),
+        }
+    ),
+    decide=decide,
+    settle=settle,
+)
