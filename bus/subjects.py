@@ -86,14 +86,19 @@ def matches(pattern: str, subject: str) -> bool:
 
 #: Who may publish what. ``publisher`` is anyone outside; ``operator`` describes the world.
 _PUBLISHERS: dict[str, tuple[str, ...]] = {
-    "publisher": ("instance.spawn_requested", "instance.drift_requested", "instance.delete_requested"),
+    "publisher": (
+        "instance.spawn_requested",
+        "instance.drift_requested",
+        "instance.delete_requested",
+        "port.floating_ip_requested",
+    ),
     "operator": (
         *("region.added", "az.added", "spine.added", "leaf.added", "host.added"),
         *("tenant.added", "vpc.created", "network.created", "subnet.created"),
         *("vpc.create_requested", "vpc.connect_requested", "vpc.disconnect_requested"),
         *("direct_connect.create_requested", "direct_connect.fail_requested", "direct_connect.restore_requested"),
         *("host.fail_requested", "host.drain_requested", "host.return_requested"),
-        *("host.audit_requested", "leaf.audit_requested"),
+        *("host.audit_requested", "leaf.audit_requested", "cloud.audit_requested"),
         *("router.added", "network.create_requested", "network.gateway_change_requested"),
         "leaf.mac_clear_requested",
         *("policy.create_requested", "policy.delete_requested"),
@@ -140,6 +145,12 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
         *("instance.spawn_requested", "instance.delete_requested"),
     ),
     "policy": ("port.policy_reported", "policy.applied"),
+    "cloud": (
+        *("port.overlay_reported", "port.overlay_removed"),
+        *("port.eni_available", "port.eni_attached", "port.eni_deleted", "port.eni_failed"),
+        *("port.floating_ip_associated", "port.floating_ip_refused"),
+        *("cloud.audit_requested", "cloud.audited", "cloud.leak_collected"),
+    ),
     "liveness": (*("host.suspected", "host.down", "host.returned", "host.up", "host.draining", "host.refused"),),
     "core-router": ("router.gateway_configured",),
 }

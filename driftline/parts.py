@@ -1,6 +1,6 @@
 """What a control plane is made of, wherever it runs: the workers, and the devices that events describe."""
 
-from bus.events import BARE_METAL, AzAdded, Event, HostAdded, IngressAdded, LeafAdded, RouterAdded
+from bus.events import BARE_METAL, CLOUD, AzAdded, Event, HostAdded, IngressAdded, LeafAdded, RouterAdded
 from projections.borders import border_of
 from workers import border, cnc, compute, ingress, ipam, liveness, nova, ovs_agent, policy
 from workers.devices.simulated.device import CableDevice
@@ -44,3 +44,12 @@ def cable_of(event: Event) -> Cable | None:
             return CableDevice(name, INGRESS)
         case _:
             return None
+
+
+def beyond_of(event: Event) -> list[Cable]:
+    """What else ``event`` says there is: a node is an instance of a public cloud."""
+    match event:
+        case HostAdded(kind="node"):
+            return [CableDevice(CLOUD, "cloud")]
+        case _:
+            return []

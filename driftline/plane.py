@@ -14,11 +14,13 @@ from bus.errors import first_error
 from bus.log import Log
 from bus.subjects import PREFIX, host_filter
 from driftline.channel import BusChannel
+from driftline.clouds import with_cloud
 from driftline.errors import NotDone, UsageError
-from driftline.parts import all_workers, cable_of
+from driftline.parts import all_workers, beyond_of, cable_of
 from driftline.stack import Bus, Stack
 from projections.runner import Projector
 from projections.world import World
+from workers.devices.aws.settings import AwsSettings
 from workers.devices.protocol import Devices, DevicesUnavailable
 from workers.devices.simulated.driver import SimulatedDevices
 from workers.devices.simulated.faults import FaultPlan
@@ -44,12 +46,19 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def all_in_one(
-    stack: Stack, faults: FaultPlan | None = None, duplicates: DuplicateRule | None = None
+    stack: Stack,
+    faults: FaultPlan | None = None,
+    duplicates: DuplicateRule | None = None,
+    aws: AwsSettings | None = None,
 ) -> AsyncIterator[Plane]:
-    """Everything in this process: all workers, the modelled fabric and the projector."""
-    async with _running() as start, _fabric(stack, start, faults, duplicates=duplicates) as fabric:
+    """Everything in this process: all workers, modelled fabric, projector. ``aws``: the cloud is Amazon's."""
+    async with (
+        _running() as start,
+        _fabric(stack, start, faults, duplicates=duplicates) as fabric,
+        _cloud(fabric, aws) as devices,
+    ):
         roles = [Role(worker) for worker in all_workers().values()]
-        runner = Runner(stack.log, stack.checkpoints, fabric, roles, beats=stack.beats)
+        runner = Runner(stack.log, stack.checkpoints, devices, roles, beats=stack.beats)
         projector = Projector(stack.log, stack.database, stack.quarantine)
         start(runner.run())
         start(projector.run())
@@ -90,12 +99,17 @@ async def _fabric_answers(stack: Bus) -> bool:
 
 
 @asynccontextmanager
-async def one_worker(stack: Bus, name: str, hosts: Sequence[str] = ()) -> AsyncIterator[Plane]:
-    """One worker alone; its devices are reached over the bus. One that serves a single host reads its host alone."""
-    devices: Devices = RemoteDevices(BusChannel(stack.connection))
+async def one_worker(
+    stack: Bus, name: str, hosts: Sequence[str] = (), aws: AwsSettings | None = None
+) -> AsyncIterator[Plane]:
+    """One worker alone; its devices are reached over the bus, the cloud by its API if that is ``aws``.
+
+    One that serves a single host reads its host alone.
+    """
     subject = host_filter(hosts[0]) if len(hosts) == 1 else ""
     role = Role(all_workers()[name], frozenset(hosts) or None)
-    async with _running() as start:
+    fabric = RemoteDevices(BusChannel(stack.connection))
+    async with _cloud(fabric, aws) as devices, _running() as start:
         runner = Runner(stack.log, stack.checkpoints, devices, [role], beats=stack.beats, subject=subject)
         start(runner.run())
         await runner.ready.wait()
@@ -118,6 +132,12 @@ async def only_projector(stack: Stack) -> AsyncIterator[Plane]:
         projector = Projector(stack.log, stack.database, stack.quarantine)
         start(projector.run())
         yield Plane(projector=projector)
+
+
+@asynccontextmanager
+async def _cloud(fabric: Devices, aws: AwsSettings | None) -> AsyncIterator[Devices]:
+    with with_cloud(fabric, aws) as devices:
+        yield devices
 
 
 @asynccontextmanager
@@ -183,6 +203,6 @@ def cable(devices: SimulatedDevices, world: World, records: Iterable[Recorded]) 
             log.warning("not cabled", id=r.id, cable=described, reason="repeats or contradicts what the log says")
             continue
         try:
-            devices.cable([described])
+            devices.cable([described, *beyond_of(r.event)])
         except ValueError as error:
             log.warning("not cabled", id=r.id, cable=described, reason=str(error))

@@ -6,6 +6,7 @@ Per pool: allocated + free + reserved = size (invariant 3). Per leaf pair: VLAN 
 import ipaddress
 from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 
 from bus.envelope import Recorded
 from bus.events import (
@@ -75,9 +76,12 @@ class Pool:
         self._gateways = {gateway}
         self._pass_over()
 
-    def free(self) -> Iterator[str]:
-        """The free addresses, in the order in which they are to be given out. Gives nothing out."""
-        never_given = (dotted(address) for address in range(self._next, self._end))
+    def free(self, reserved: int = 0) -> Iterator[str]:
+        """The free addresses, in the order in which they are to be given out; gives nothing out.
+
+        The first ``reserved`` host addresses are left out.
+        """
+        never_given = (dotted(address) for address in range(max(self._next, self._first + reserved), self._end))
         return (ip for ips in (never_given, self._given_back) for ip in ips if ip not in self._taken)
 
     def take(self, ip: str) -> None:
@@ -128,18 +132,30 @@ class Addresses(Fold):
         #: By port and generation: the leaf pair and VNI on which a claim uses a VLAN.
         self._claims: dict[str, dict[int, tuple[str, int]]] = {}
         self._newest: dict[str, int] = {}
+        #: By host and port: the claims of which something may be left there.
+        self._claims_on: dict[str, dict[str, set[int]]] = {}
+        self._hosts_of: dict[str, dict[int, str]] = {}
         self._vlans: dict[str, set[int]] = {}
         #: Decides which subnets there are, so that this fold and every other agree.
         self._world = World()
 
     def offer(self, network: str, vrf: str) -> tuple[Pool, str] | None:
         """The pool of ``network`` and its next address that nobody in ``vrf`` holds, None when there is none."""
+        found = self.offer_many(network, vrf, 1, 0)
+        return None if found is None else (found[0], found[1][0])
+
+    def offer_many(self, network: str, vrf: str, count: int, reserved: int) -> tuple[Pool, tuple[str, ...]] | None:
+        """As ``offer``, for a port that needs ``count`` addresses at once, none of the first ``reserved`` ones."""
         pool = self._by_network.get(network)
-        if pool is None or pool.row.free <= 0:
+        if pool is None or pool.row.free < count:
             return None
         held = self.tables["addresses"]
-        ip = next((ip for ip in pool.free() if (vrf, ip) not in held), None)
-        return None if ip is None else (pool, ip)
+        ips = tuple(islice((ip for ip in pool.free(reserved) if (vrf, ip) not in held), count))
+        return None if len(ips) < count else (pool, ips)
+
+    def ports_on(self, host: str) -> int:
+        """How many ports have a claim of this host of which something may be left there, also such as are over."""
+        return len(self._claims_on.get(host, ()))
 
     def vlan_for(self, physical_network: str, vni: int) -> int | None:
         """The VLAN of ``vni`` on this leaf pair, the lowest free one if it has none, None if all 4,094 are taken.
@@ -185,13 +201,15 @@ class Addresses(Fold):
 
     @on(PortAllocated)
     def _allocated(self, r: Recorded, e: PortAllocated) -> tuple[Touched, ...]:
-        key = (e.vrf, e.ip)
-        if e.port in self._held or e.subnet not in self.pools or key in self.tables["addresses"]:
+        held, keys = self.tables["addresses"], [(e.vrf, ip) for ip in (e.ip, *e.secondary_ips)]
+        if e.port in self._held or e.subnet not in self.pools or any(key in held for key in keys):
             return NOTHING
         self._held[e.port] = e
-        self.tables["addresses"][key] = AddressRow(vrf=e.vrf, ip=e.ip, subnet=e.subnet, port=e.port, mac=e.mac)
-        self._count(e.subnet, 1).take(e.ip)
-        return (("addresses", key), ("pools", (e.subnet,)), *self._use_segment(e))
+        pool = self._count(e.subnet, len(keys))
+        for vrf, ip in keys:
+            held[vrf, ip] = AddressRow(vrf=vrf, ip=ip, subnet=e.subnet, port=e.port, mac=e.mac)
+            pool.take(ip)
+        return (*(("addresses", key) for key in keys), ("pools", (e.subnet,)), *self._use_segment(e))
 
     @on(PortClaimed)
     def _claimed(self, r: Recorded, e: PortClaimed) -> tuple[Touched, ...]:
@@ -202,11 +220,14 @@ class Addresses(Fold):
 
     @on(PortClaimCleared)
     def _claim_cleared(self, r: Recorded, e: PortClaimCleared) -> tuple[Touched, ...]:
+        self._leave_host(e.port, e.generation)
         segment_key = self._claims.get(e.port, {}).pop(e.generation, None)
         return () if segment_key is None else (self._leave_segment(segment_key),)
 
     def _use_segment(self, e: PortClaim) -> tuple[Touched, ...]:
         self._newest[e.port] = e.generation
+        self._claims_on.setdefault(e.host, {}).setdefault(e.port, set()).add(e.generation)
+        self._hosts_of.setdefault(e.port, {})[e.generation] = e.host
         claims = self._claims.setdefault(e.port, {})
         if not (e.vlan and e.vni):  # only a VLAN that stands for a VNI is the leaf pair's own
             return NOTHING
@@ -219,6 +240,13 @@ class Addresses(Fold):
             self._vlans.setdefault(e.physical_network, set()).add(e.vlan)
         segment.ports += 1
         return (("segments", segment_key),)
+
+    def _leave_host(self, port: str, generation: int) -> None:
+        host = self._hosts_of.get(port, {}).pop(generation, None)
+        if host is not None:
+            self._claims_on[host][port].discard(generation)
+            if not self._claims_on[host][port]:
+                del self._claims_on[host][port]
 
     def _leave_segment(self, segment_key: tuple[str, int]) -> Touched:
         segment: SegmentRow = self.tables["segments"][segment_key]
@@ -234,11 +262,16 @@ class Addresses(Fold):
         if held is None:
             return NOTHING
         del self._newest[e.port]
-        key = (held.vrf, held.ip)
-        del self.tables["addresses"][key]
-        self._count(held.subnet, -1).give_back(held.ip)
+        keys = [(held.vrf, ip) for ip in (held.ip, *held.secondary_ips)]
+        pool = self._count(held.subnet, -len(keys))
+        for key in keys:
+            del self.tables["addresses"][key]
+            pool.give_back(key[1])
+        for generation in list(self._hosts_of.get(e.port, ())):
+            self._leave_host(e.port, generation)
+        self._hosts_of.pop(e.port, None)
         segments = [self._leave_segment(segment_key) for segment_key in self._claims.pop(e.port).values()]
-        return (("addresses", key), ("pools", (held.subnet,)), *segments)
+        return (*(("addresses", key) for key in keys), ("pools", (held.subnet,)), *segments)
 
     def _count(self, subnet: str, change: int) -> Pool:
         pool = self.pools[subnet]

@@ -1,5 +1,7 @@
 """The rows of ports and of their claims, as ``projections.ports`` folds them."""
 
+import msgspec
+
 from projections.fold import Row
 
 
@@ -54,6 +56,7 @@ class PortRow(Row):
     reason: str = ""
     allocated_us: int = 0
     changed_us: int = 0
+    secondary_ips: list[str] = msgspec.field(default_factory=list)
 
     @property
     def usable(self) -> bool:

@@ -338,6 +338,7 @@ class Ports(Fold):
             underlay_by=e.underlay_by,
             overlay_by=e.overlay_by,
             policy_by=e.policy_by,
+            secondary_ips=list(e.secondary_ips),
             correlation=r.correlation,
             claimed_at=r.position,
             allocated_us=r.time_us,

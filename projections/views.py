@@ -15,6 +15,7 @@ from projections.addresses import Addresses
 from projections.borders import Borders
 from projections.clusters import Clusters
 from projections.drifts import Drifts
+from projections.enis import Enis
 from projections.fold import NOTHING, Fold, Key, Row, Table, Touched
 from projections.gateways import Gateways
 from projections.hosts import Hosts
@@ -41,6 +42,7 @@ PROJECTIONS: tuple[type[Fold], ...] = (
     Trunks,
     Policies,
     Clusters,
+    Enis,
     Vpcs,
     Borders,
 )

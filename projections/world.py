@@ -20,11 +20,14 @@ from bus.events import (
     VpcCreated,
     physical_network,
 )
-from projections.fold import NOTHING, Fold, Key, Row, Table, Touched, on
+from projections.fold import NOTHING, Fold, Row, Table, Touched, on
 
 
 class HostRow(Row):
-    """A dual-homed host. ``physical_network`` is its leaf pair: the scope of its VLANs. ``kind``: what runs on it."""
+    """A dual-homed host. ``physical_network`` is its leaf pair: the scope of its VLANs. ``kind``: what runs on it.
+
+    ``instance_type``: a node's, empty for what is no node.
+    """
 
     host: str
     az: str
@@ -35,6 +38,7 @@ class HostRow(Row):
     physical_network: str
     kind: str = "server"
     layout: str = "driftline"
+    instance_type: str = ""
 
 
 class SwitchRow(Row):
@@ -90,6 +94,7 @@ class SubnetRow(Row):
     network: str
     cidr: str
     gateway: str
+    zone: str = ""
 
 
 class DeviceRow(Row):
@@ -133,7 +138,8 @@ class World(Fold):
         self.vlans: dict[int, str] = {}
         #: The core router, empty if there is none.
         self.router = ""
-        self._has_subnet: set[str] = set()
+        #: The subnet of each network that has one.
+        self.subnet_of: dict[str, SubnetRow] = {}
         #: First and last address of each subnet, in order.
         self._ranges_of_vrf: dict[str, list[tuple[int, int]]] = {}
         self._pair_of_leaf: dict[str, str] = {}
@@ -185,6 +191,7 @@ class World(Fold):
             physical_network=pair,
             kind=e.kind,
             layout=e.layout,
+            instance_type=e.instance_type,
         )
         touched = self._put("hosts", (e.host,), row)
         if touched:
@@ -247,7 +254,7 @@ class World(Fold):
     @on(SubnetCreated)
     def _subnet(self, r: Recorded, e: SubnetCreated) -> tuple[Touched, ...]:
         network = self.networks.get(e.network)
-        if network is None or e.network in self._has_subnet:
+        if network is None or e.network in self.subnet_of:
             return NOTHING
         net = ipaddress.IPv4Network(e.cidr)
         first, last = int(net.network_address), int(net.broadcast_address)
@@ -255,10 +262,10 @@ class World(Fold):
         at = bisect(ranges, (first, last))
         if any(first <= end and start <= last for start, end in ranges[max(at - 1, 0) : at + 1]):
             return NOTHING
-        row = SubnetRow(subnet=e.subnet, network=e.network, cidr=e.cidr, gateway=e.gateway)
+        row = SubnetRow(subnet=e.subnet, network=e.network, cidr=e.cidr, gateway=e.gateway, zone=e.zone)
         touched = self._put("subnets", (e.subnet,), row)
         if touched:
-            self._has_subnet.add(e.network)
+            self.subnet_of[e.network] = row
             ranges.insert(at, (first, last))
         return touched
 
@@ -271,11 +278,6 @@ class World(Fold):
             return NOTHING
         row.gateway = e.address
         return (("subnets", (e.subnet,)),)
-
-    def subnet_of(self, network: str) -> SubnetRow | None:
-        """The one subnet of ``network``, None if it has none (yet)."""
-        subnets: dict[Key, SubnetRow] = self.tables["subnets"]
-        return next((row for row in subnets.values() if row.network == network), None)
 
     @on(IngressAdded)
     def _ingress(self, r: Recorded, e: IngressAdded) -> tuple[Touched, ...]:

@@ -97,6 +97,7 @@ def _claimed(port: PortRow, host: HostRow, segment: Segment, gateway: str) -> Po
         physical_network=host.physical_network,
         from_host=port.host,
         model=port.model,
+        secondary_ips=tuple(port.secondary_ips),
         **segment._asdict(),
     )
 

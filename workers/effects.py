@@ -5,32 +5,10 @@ Effects with the same ``slot`` are performed one after the other; the newest wis
 
 import msgspec
 
-from bus.events import HostDifference, LeafDifference, MacDuplicate
+from bus.events import CloudDifference, CloudResource, HostDifference, LeafDifference, MacDuplicate
+from workers.cloud_effects import CloudEffect
+from workers.effect import Effect, Slot
 from workers.policy_rules import HeldRules
-
-#: (device, part of the device): what an effect acts on.
-Slot = tuple[str, ...]
-
-
-class Effect(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Base of all effects. ``device`` is the host or leaf that performs it."""
-
-    device: str
-
-    @property
-    def slot(self) -> Slot:
-        """What this effect acts on."""
-        raise TypeError(f"{type(self).__name__} names no slot")
-
-    @property
-    def version(self) -> int:
-        """Which wish for the slot this is, where one input of the log may come to ask for several."""
-        raise TypeError(f"{type(self).__name__} has no version")
-
-    @property
-    def withdraws(self) -> bool:
-        """Whether this takes something away: then it is tried until it succeeds, or it would leave something behind."""
-        return False
 
 
 class PortEffect(Effect, frozen=True, kw_only=True):
@@ -188,7 +166,7 @@ class AuditHost(DeviceEffect, frozen=True, kw_only=True):
 
     vnics: dict[str, int]
     flows: dict[str, FlowWish]
-    policies: dict[str, int] = {}
+    policies: dict[str, int] = msgspec.field(default_factory=dict)
 
     @property
     def withdraws(self) -> bool:
@@ -399,6 +377,7 @@ AnyEffect = (
     | ResyncFlows
     | AuditHost
     | AuditLeaf
+    | CloudEffect
     | BorderEntry
     | TrunkVlan
     | ShutInterface
@@ -409,13 +388,13 @@ AnyEffect = (
     | ConfigureIngress
 )
 
-#: What an audit found.
-Difference = HostDifference | LeafDifference | MacDuplicate
+#: What an audit found, or what came of an effect on the cloud.
+Difference = HostDifference | LeafDifference | MacDuplicate | CloudDifference | CloudResource
 
 
 class Result(msgspec.Struct, frozen=True):
     """What came of an effect. ``error`` is empty when the device now is as wished; ``found`` is what an audit found,
-    or what a resync removed.
+    what a resync removed, or what the cloud gave.
     """
 
     error: str = ""

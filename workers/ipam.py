@@ -35,7 +35,7 @@ from workers import claims_of_ports
 from workers.claims import claim
 from workers.ipam_requests import REQUESTS
 from workers.ipam_state import IpamState
-from workers.models import allocator_of, segment_on
+from workers.models import addresses_of, allocator_of, segment_on
 from workers.models.model import IPAM, Refusal, Segment
 from workers.orphans import LAST_LOOK, is_unclaimed, orphans
 from workers.worker import Decision, Due, Emit, Now, Worker, settles_nothing
@@ -46,7 +46,7 @@ class Grant(NamedTuple):
 
     network: NetworkRow
     pool: Pool
-    ip: str
+    ips: tuple[str, ...]
     physical_network: str
     segment: Segment
 
@@ -154,7 +154,7 @@ def _grant(
 ) -> Grant | Refusal:
     refusal: Refusal | None = None
     for network in (one for one in candidates if allocator_of(one) == IPAM):
-        offer = state.addresses.offer(network.network, network.vrf)
+        offer = state.addresses.offer_many(network.network, network.vrf, *addresses_of(network))
         if offer is None:
             continue
         segment = segment_on(state.world, state.addresses, network, host)
@@ -208,10 +208,11 @@ def _allocate(request: PortCreateRequested, grant: Grant) -> PortAllocated:
         subnet=grant.pool.row.subnet,
         vpc=grant.network.vpc,
         vrf=grant.network.vrf,
-        ip=grant.ip,
+        ip=grant.ips[0],
+        secondary_ips=grant.ips[1:],
         prefix_length=grant.pool.prefix_length,
         gateway=grant.pool.gateway,
-        mac=mac_of(grant.ip),
+        mac=mac_of(grant.ips[0]),
         physical_network=grant.physical_network,
         model=grant.network.model,
         **grant.segment._asdict(),

@@ -38,7 +38,7 @@ PREFIX_MAX = 30
 def create(state: IpamState, r: Recorded, request: NetworkCreateRequested) -> Iterable[Decision]:
     """Create the network and its subnet, or refuse."""
     if state.requests.created_by(request.network, r.correlation):  # perhaps this process died before its next word
-        if state.world.subnet_of(request.network) is None:
+        if state.world.subnet_of.get(request.network) is None:
             yield Emit(_subnet(request))
         return
     if state.requests.has_answer(request.network, r.correlation):
@@ -55,7 +55,7 @@ def set_gateway(state: IpamState, r: Recorded, request: NetworkGatewayChangeRequ
     """Give the network the gateway, or refuse."""
     if state.requests.has_answer(request.network, r.correlation):
         return
-    subnet = state.world.subnet_of(request.network)
+    subnet = state.world.subnet_of.get(request.network)
     refusal = _gateway_problem(state, request, subnet)
     if refusal is not None or subnet is None:
         yield _refuse(request.network, refusal or Refusal("the network has no subnet", "network", request.network))

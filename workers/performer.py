@@ -13,7 +13,8 @@ import structlog
 
 from workers.appender import Appender
 from workers.devices.protocol import Devices, DevicesUnavailable, Outcome
-from workers.effects import Result, Slot
+from workers.effect import Slot
+from workers.effects import Result
 from workers.machine import Machine, Planned
 
 #: How often an effect that gives something is tried.

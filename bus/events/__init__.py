@@ -1,6 +1,22 @@
 """The event language, one file per aggregate. ``EVENT_TYPES`` lists it whole; ``AnyEvent`` is its union."""
 
 from bus.events.base import Event, RealisedBy, Token, tag_of
+from bus.events.cloud import (
+    CLOUD,
+    CloudAudited,
+    CloudAuditRequested,
+    CloudDifference,
+    CloudLeakCollected,
+    CloudResource,
+    EniEvent,
+    PortEniAttached,
+    PortEniAvailable,
+    PortEniDeleted,
+    PortEniFailed,
+    PortFloatingIpAssociated,
+    PortFloatingIpRefused,
+    PortFloatingIpRequested,
+)
 from bus.events.cluster import (
     ClusterCreated,
     ClusterCreateRequested,
@@ -251,6 +267,16 @@ AnyEvent = (
     | IngressConfigured
     | IngressCreated
     | IngressRefused
+    | CloudAuditRequested
+    | CloudAudited
+    | CloudLeakCollected
+    | PortEniAvailable
+    | PortEniAttached
+    | PortEniDeleted
+    | PortEniFailed
+    | PortFloatingIpRequested
+    | PortFloatingIpAssociated
+    | PortFloatingIpRefused
     | VpcCreateRequested
     | VpcRefused
     | VpcConnectRequested
@@ -280,6 +306,7 @@ EVENT_TYPES: tuple[type[Event], ...] = AnyEvent.__args__
 
 __all__ = [
     "BARE_METAL",
+    "CLOUD",
     "CNC",
     "EVENT_TYPES",
     "LEAF_CAPACITY",
@@ -291,6 +318,11 @@ __all__ = [
     "BorderEntryEvent",
     "BorderEntryFailed",
     "BorderEntryRemoved",
+    "CloudAuditRequested",
+    "CloudAudited",
+    "CloudDifference",
+    "CloudLeakCollected",
+    "CloudResource",
     "ClusterCreateRequested",
     "ClusterCreated",
     "ClusterRefused",
@@ -302,6 +334,7 @@ __all__ = [
     "DirectConnectRestoreRequested",
     "DirectConnectRestored",
     "DirectConnectSettled",
+    "EniEvent",
     "Event",
     "HostAdded",
     "HostAgentStarted",
@@ -380,7 +413,14 @@ __all__ = [
     "PortCreateRequested",
     "PortDeleteRequested",
     "PortDeleted",
+    "PortEniAttached",
+    "PortEniAvailable",
+    "PortEniDeleted",
+    "PortEniFailed",
     "PortEvent",
+    "PortFloatingIpAssociated",
+    "PortFloatingIpRefused",
+    "PortFloatingIpRequested",
     "PortOrphanSeen",
     "PortOverlayRemoved",
     "PortOverlayReported",

@@ -35,7 +35,7 @@ BARE_METAL: Final = "bare-metal"
 class HostAdded(Event, tag="host.added.v1", frozen=True, kw_only=True):
     """A host whose two NICs (one bond) go to the same interface of both leaves of a pair.
 
-    ``capacity`` is how many instances it may hold.
+    ``capacity`` is how many instances it may hold; ``instance_type`` is a node's, in the words of its cloud (m5.large).
     """
 
     host: Token
@@ -46,6 +46,7 @@ class HostAdded(Event, tag="host.added.v1", frozen=True, kw_only=True):
     capacity: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 500
     kind: HostKind = "server"
     layout: HostLayout = "driftline"
+    instance_type: Annotated[str, msgspec.Meta(max_length=63)] = ""
 
 
 def physical_network(leaf_a: str, leaf_b: str) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from bus.events.base import Event, Token, VlanOrNone, VniOrNone
+from bus.events.base import Event, RealisedBy, Token, VlanOrNone, VniOrNone
 
 Cidr = Annotated[str, msgspec.Meta(pattern=r"^\d{1,3}(\.\d{1,3}){3}/\d{1,2}$", description="IPv4 CIDR (RFC 4632)")]
 
@@ -47,12 +47,16 @@ class NetworkCreated(Event, tag="network.created.v1", frozen=True, kw_only=True)
 
 
 class SubnetCreated(Event, tag="subnet.created.v1", frozen=True, kw_only=True):
-    """The addresses of a network, which has one subnet. Network, broadcast and gateway address are never given out."""
+    """The addresses of a network, which has one subnet. Network, broadcast and gateway address are never given out.
+
+    ``zone``: the AZ that it belongs to, as every subnet of a public cloud does; empty: it belongs to none.
+    """
 
     subnet: Token
     network: Token
     cidr: Cidr
     gateway: str
+    zone: RealisedBy = ""
 
     def __post_init__(self) -> None:
         net = _parse_cidr(self.cidr)

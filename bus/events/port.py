@@ -39,8 +39,8 @@ class PortClaim(PortEvent, frozen=True, kw_only=True):
 
     ``vlan`` is local to the host's leaf pair (``physical_network``), ``vni`` is global; each is 0 where the network's
     ``model`` has none. ``underlay_by`` and ``overlay_by`` name the workers that report the planes, ``policy_by`` the
-    one without whose report the underlay does not count. All but the host, its leaf pair, the VLAN, the generation and
-    the gateway of the moment is the same in every claim of a port (invariant 5).
+    one without whose report the underlay does not count. ``secondary_ips`` are held like ``ip``. All but the host, its
+    leaf pair, the VLAN, the generation and the gateway of the moment is the same in all claims of a port (invariant 5).
     """
 
     name: str
@@ -58,6 +58,7 @@ class PortClaim(PortEvent, frozen=True, kw_only=True):
     vlan: VlanOrNone
     vni: VniOrNone
     model: Token = "evpn"
+    secondary_ips: tuple[str, ...] = ()
     underlay_by: RealisedBy = OVS_AGENT
     overlay_by: RealisedBy = CNC
     policy_by: RealisedBy = ""

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from driftline.errors import UsageError
 from driftline.stack import Options
+from workers.devices.aws.settings import AwsSettings
 from workers.devices.simulated.faults import FaultPlan, parse_faults
 from workers.devices.simulated.mobility import DuplicateRule, parse_rule
 
@@ -77,6 +78,24 @@ def duplicates_option(command: F) -> F:
     return click.option(
         "--duplicate-mac", "duplicates", default="5/180", show_default=True, callback=parse, metavar="N/M", help=text
     )(command)
+
+
+def aws_options(command: F) -> F:
+    """``--aws-region`` and ``--aws-endpoint``; arrive as ``aws: AwsSettings | None``."""
+
+    @click.option(
+        "--aws-region", envvar="DRIFTLINE_AWS_REGION", default="", help="The cloud is this region of Amazon's."
+    )
+    @click.option("--aws-endpoint", envvar="DRIFTLINE_AWS_ENDPOINT", default="", metavar="URL", help="… at this URL.")
+    @click.option("--aws-cluster", default="driftline", show_default=True, help="… with this in every tag.")
+    @functools.wraps(command)
+    def with_aws(*, aws_region: str, aws_endpoint: str, aws_cluster: str, **rest: Any) -> Any:
+        if aws_endpoint and not aws_region:
+            raise UsageError(f"--aws-endpoint {aws_endpoint}: give --aws-region as well")
+        settings = AwsSettings(region=aws_region, endpoint=aws_endpoint, cluster=aws_cluster)
+        return command(aws=settings if aws_region else None, **rest)
+
+    return with_aws  # type: ignore[return-value]  # click replaces the signature
 
 
 def configure_logging(level: str) -> None:

@@ -6,6 +6,7 @@ import click
 
 from bus.errors import BusError
 from driftline.cli import (
+    cloud,
     clusters,
     demo,
     hosts,
@@ -53,6 +54,7 @@ for command in (
     hosts.host,
     hosts.hosts,
     reconcile.reconcile,
+    cloud.cloud,
     ports.ports,
     ports.port_states,
     ports.timeline,

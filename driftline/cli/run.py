@@ -12,7 +12,9 @@ from pathlib import Path
 import click
 import structlog
 
+from bus.events import CLOUD
 from driftline.cli.common import (
+    aws_options,
     duplicates_option,
     faults_option,
     people,
@@ -25,8 +27,9 @@ from driftline.discovery import Running, announced, find
 from driftline.errors import UsageError
 from driftline.parts import all_workers
 from driftline.plane import Plane, all_in_one, one_worker, only_fabric, only_projector
-from driftline.stack import Bus, Options, open_bus, open_stack
+from driftline.stack import Bus, Options, Stack, open_bus, open_stack
 from driftline.world_setup import WorldChoice, describe_world, world_options
+from workers.devices.aws.settings import AwsSettings
 from workers.devices.simulated.faults import FaultPlan
 from workers.devices.simulated.mobility import DuplicateRule
 
@@ -35,6 +38,7 @@ log = structlog.get_logger("driftline")
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 #: What runs the modelled fabric on a bus.
 StartFabric = Callable[[Bus], AbstractAsyncContextManager[Plane]]
+StartPlane = Callable[[Stack], AbstractAsyncContextManager[Plane]]
 #: The roles that can run as a process of their own.
 ROLES = (*all_workers(), "fabric", "projector")
 
@@ -43,16 +47,24 @@ ROLES = (*all_workers(), "fabric", "projector")
 @world_options
 @faults_option
 @duplicates_option
+@aws_options
 @server_options("info")
-def up(options: Options, world: WorldChoice, faults: FaultPlan, duplicates: DuplicateRule, as_json: bool) -> None:
+def up(
+    options: Options,
+    world: WorldChoice,
+    faults: FaultPlan,
+    duplicates: DuplicateRule,
+    aws: AwsSettings | None,
+    as_json: bool,
+) -> None:
     """Run the control plane until interrupted: all workers, the modelled fabric and the projections."""
-    run(_up(options, world, faults, duplicates))
+    run(_up(options, world, partial(all_in_one, faults=faults, duplicates=duplicates, aws=aws)))
 
 
-async def _up(options: Options, world: WorldChoice, faults: FaultPlan, duplicates: DuplicateRule) -> None:
+async def _up(options: Options, world: WorldChoice, plane: StartPlane) -> None:
     async with open_stack(options, join_running=False) as stack:
         described = await describe_world(stack, world)
-        async with all_in_one(stack, faults, duplicates):
+        async with plane(stack):
             servers = stack.servers
             note = Running(
                 pid=os.getpid(),
@@ -75,6 +87,7 @@ async def _up(options: Options, world: WorldChoice, faults: FaultPlan, duplicate
 @click.option(
     "--journal", type=click.Path(path_type=Path, dir_okay=False), help="fabric: keep the devices' state here."
 )
+@aws_options
 @server_options("info")
 def worker(
     options: Options,
@@ -83,6 +96,7 @@ def worker(
     faults: FaultPlan,
     duplicates: DuplicateRule,
     journal: Path | None,
+    aws: AwsSettings | None,
     as_json: bool,
 ) -> None:
     """Run one ROLE as a process of its own, until interrupted."""
@@ -91,18 +105,22 @@ def worker(
     for host in hosts:
         if not _HOST.fullmatch(host):
             raise UsageError(f"--host: {host!r} cannot be the name of a host")
+    if aws is not None and role != CLOUD:
+        raise UsageError(f"--aws-region: {role} speaks to no cloud, only {CLOUD} does")
     _need_servers(options, f"worker {role}")
     fabric = partial(only_fabric, faults=faults, journal=journal, duplicates=duplicates)
-    run(_worker(options, role, hosts, fabric))
+    run(_worker(options, role, hosts, fabric, aws))
 
 
-async def _worker(options: Options, role: str, hosts: tuple[str, ...], fabric: StartFabric) -> None:
+async def _worker(
+    options: Options, role: str, hosts: tuple[str, ...], fabric: StartFabric, aws: AwsSettings | None
+) -> None:
     async with AsyncExitStack() as exits:
         if role == "projector":
             await exits.enter_async_context(only_projector(await exits.enter_async_context(open_stack(options))))
         else:
             bus = await exits.enter_async_context(open_bus(options))
-            plane = fabric(bus) if role == "fabric" else one_worker(bus, role, hosts)
+            plane = fabric(bus) if role == "fabric" else one_worker(bus, role, hosts, aws)
             await exits.enter_async_context(plane)
         log.info("worker runs", role=role, hosts=list(hosts) or "all")
         await _until_interrupted()

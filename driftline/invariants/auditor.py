@@ -11,6 +11,7 @@ from bus.envelope import Recorded
 from bus.events import HostDown
 from driftline.invariants.books import Host, Port
 from driftline.invariants.devices import Devices
+from driftline.invariants.enis import EniRules
 from driftline.invariants.folded import Folded
 from driftline.invariants.ledger import FORGED, Ledger
 from driftline.invariants.policed import Policed
@@ -40,6 +41,7 @@ class Auditor:
         self._requests = Requests(self.exercised)
         self._folded = Folded(self._ledger, self.edges)
         self._devices = Devices(self._stories)
+        self._enis = EniRules(self._ledger)
         self._quiet = Quiet(self._stories)
         self._policed = Policed(self._stories)
         self._connections = Connections(self.exercised)
@@ -98,6 +100,7 @@ class Auditor:
     def always(self, fabric: Fabric) -> None:
         """What holds at every moment."""
         self._at_position(self._check_devices, fabric)
+        self._at_position(lambda seen: self._enis.check(seen, self._devices.excused), fabric)
         self._at_position(self._connections.check, fabric)
 
     def once_quiet(self, fabric: Fabric | None) -> None:
@@ -119,6 +122,7 @@ class Auditor:
         if not r.id.startswith(FORGED):
             self._stories.take(r)
             self._requests.take(r)
+            self._enis.take(r)
         self._policed.take(r)
         self._connections.take(r)
         touched = self._folded.take(r)
@@ -138,6 +142,7 @@ class Auditor:
             self._quiet.check_devices(fabric, self._devices.excused)
             self._devices.check(fabric)
             self._policed.check_quiet(fabric, self._devices.excused)
+            self._enis.check_quiet(fabric)
             self._connections.check_quiet(fabric)
         if self._records is not None:
             self._folded.check_rebuild(self._records)

@@ -147,6 +147,7 @@ class Host:
     def __init__(self, e: HostAdded) -> None:
         self.name, self.interface, self.leaves = e.host, e.interface, (e.leaf_a, e.leaf_b)
         self.pair, self.is_bare = physical_network(e.leaf_a, e.leaf_b), e.kind == BARE_METAL
+        self.az, self.instance_type = e.az, e.instance_type
         self.state = "up"
         self.epoch = self.resynced = 0
         self.fenced = self.has_returned = False

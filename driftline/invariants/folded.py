@@ -23,6 +23,7 @@ from bus.events import (
 from driftline.invariants.ledger import Ledger
 from driftline.invariants.table import EDGES, NONE, Edge, Violation
 from projections.addresses import Addresses
+from projections.enis import Enis
 from projections.fold import Fold, Touched
 from projections.instances import Instances
 from projections.leaves import Leaves
@@ -42,8 +43,11 @@ class Folded:
     def __init__(self, ledger: Ledger, edges: Counter[Edge]) -> None:
         self.ledger, self.exercised, self.edges = ledger, ledger.exercised, edges
         self.states, self.addresses, self.leaves = PortStates(), Addresses(), Leaves()
-        self.instances, self.world = Instances(), World()
-        self._folds: tuple[Fold, ...] = (self.states, self.addresses, self.leaves, self.instances, self.world)
+        self.instances, self.world, self.enis = Instances(), World(), Enis()
+        self._folds: tuple[Fold, ...] = (
+            *(self.states, self.addresses, self.leaves, self.instances),
+            *(self.world, self.enis),
+        )
         self._pairs: dict[str, str] = {}
         self._book_counts: Counter[str] = Counter()
 
@@ -183,7 +187,7 @@ class Folded:
 
     def check_empty(self) -> None:
         """Invariant 20, once everything was deleted: no row is left of any port."""
-        tables = ("ports", "stale_claims", "addresses", "segments", "leaf_interfaces")
+        tables = ("ports", "stale_claims", "addresses", "segments", "leaf_interfaces", "enis")
         for fold in self._folds:
             for table in tables:
                 if fold.tables.get(table):

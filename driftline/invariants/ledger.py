@@ -31,7 +31,10 @@ from driftline.invariants.table import Violation
 FORGED = ("forged-", "copy-")
 VLAN_MAX = 4094
 _LIFE = HostDown | HostFenced | HostReturned | HostResynced | HostUp
-_SAME_IN_ALL_CLAIMS = ("name", "instance", "network", "subnet", "vpc", "vrf", "ip", "prefix_length", "mac")
+_SAME_IN_ALL_CLAIMS = (
+    *("name", "instance", "network", "subnet", "vpc", "vrf"),
+    *("ip", "prefix_length", "mac", "secondary_ips"),
+)
 
 
 class Ledger:
@@ -202,14 +205,22 @@ class Ledger:
 
     def _allocated(self, r: Recorded, e: PortAllocated) -> None:
         self._check_address(r, e)
-        self._by_ip[e.vrf, e.ip] = self._by_mac[e.network, e.mac] = self._by_name[e.name] = e.port
-        self.held[e.subnet] += 1
+        self._by_mac[e.network, e.mac] = self._by_name[e.name] = e.port
+        for ip in (e.ip, *e.secondary_ips):
+            self._by_ip[e.vrf, ip] = e.port
+            self.held[e.subnet] += 1
         claim = self._claim(r, e)
         self.live[e.port] = Port(claim)
 
     def _check_address(self, r: Recorded, e: PortAllocated) -> None:
         self.exercised.update((1, 2))
-        taken = ((1, self._by_ip.get((e.vrf, e.ip)), e.ip), (1, self._by_mac.get((e.network, e.mac)), e.mac))
+        ips = (e.ip, *e.secondary_ips)
+        if len(set(ips)) < len(ips):
+            raise Violation(1, f"{e.port} holds one address twice: {', '.join(ips)}", e.port, r.position)
+        taken = (
+            *((1, self._by_ip.get((e.vrf, ip)), ip) for ip in ips),
+            (1, self._by_mac.get((e.network, e.mac)), e.mac),
+        )
         for number, other, what in (*taken, (2, self._by_name.get(e.name), e.name)):
             if other is not None:
                 raise Violation(number, f"{e.port} and {other} share {what}", e.port, r.position)
@@ -217,9 +228,14 @@ class Ledger:
         if subnet is None:
             raise Violation(14, f"{e.subnet} overlaps another subnet, or is none", e.port, r.position)
         self.exercised[14] += len(self._subnets_beside(e.network)) > 1
-        net, ip = ipaddress.IPv4Network(subnet.cidr), ipaddress.IPv4Address(e.ip)
-        if ip not in net or ip in (net.network_address, net.broadcast_address) or e.ip in self.gateways[e.subnet]:
-            raise Violation(1, f"{e.ip} of {subnet.cidr} is never given out", e.port, r.position)
+        net = ipaddress.IPv4Network(subnet.cidr)
+        for ip in map(ipaddress.IPv4Address, ips):
+            if (
+                ip not in net
+                or ip in (net.network_address, net.broadcast_address)
+                or str(ip) in self.gateways[e.subnet]
+            ):
+                raise Violation(1, f"{ip} of {subnet.cidr} is never given out", e.port, r.position)
 
     def _claim(self, r: Recorded, e: PortClaim) -> Claim:
         self._use_segment(r, e)
@@ -301,5 +317,7 @@ class Ledger:
         first = port.identity
         for claim in port.claims.values():
             self._leave_segment(claim.event)
-        del self._by_ip[first.vrf, first.ip], self._by_mac[first.network, first.mac], self._by_name[first.name]
-        self.held[first.subnet] -= 1
+        del self._by_mac[first.network, first.mac], self._by_name[first.name]
+        for ip in (first.ip, *first.secondary_ips):
+            del self._by_ip[first.vrf, ip]
+            self.held[first.subnet] -= 1

@@ -7,10 +7,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from bus.events import CLOUD
 from bus.log import Log
 from driftline.invariants.auditor import Auditor
 from driftline.invariants.table import INVARIANTS, Invariant, Violation
 from workers.devices.protocol import DevicesUnavailable
+from workers.devices.simulated.device import CableDevice, DeviceState
 from workers.devices.simulated.fabric import Fabric
 from workers.devices.simulated.host import Flow, HostState, Vnic
 from workers.devices.simulated.leaf import Entry, LeafState
@@ -88,6 +90,10 @@ def fabric_of(auditor: Auditor, dump: dict[str, Any]) -> Fabric:
         ]
         trunk = trunks.get(name, {"vlans": [], "shut": []})
         fabric.restore(LeafState(name, entries, [], trunk["vlans"], trunk["shut"]))
+    for name, held in dump.get("devices", {}).items():
+        if name == CLOUD:
+            fabric.add_device(CableDevice(CLOUD, "cloud"))
+            fabric.restore(DeviceState(CLOUD, held))
     return fabric
 
 

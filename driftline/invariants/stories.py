@@ -2,6 +2,7 @@
 
 from bus.envelope import Recorded
 from bus.events import (
+    CLOUD,
     Event,
     InstanceActive,
     InstanceDeleted,
@@ -15,8 +16,10 @@ from bus.events import (
     LeafVlanAdded,
     LeafVlanEvent,
     LeafVlanFailed,
+    NetworkCreated,
     PortAllocated,
     PortCreateRequested,
+    PortEniFailed,
     PortEvent,
     PortOrphanSeen,
     PortOverlayReported,
@@ -28,6 +31,7 @@ from bus.events import (
 from driftline.invariants.books import EntryKey
 from driftline.invariants.ledger import FORGED, Ledger
 from driftline.invariants.table import Violation
+from workers.models import MODELS
 from workers.orphans import GRACE_US
 
 WRITER_OF_LEAVES = "cnc"
@@ -55,6 +59,8 @@ class Stories:
         self.doubled: set[str] = set()
         self.arrived: dict[str, tuple[InstanceDrifted, int]] = {}
         self.broken: set[EntryKey] = set()
+        #: Ports whose ENI could not be made or attached at some time.
+        self.failed_enis: set[str] = set()
         self._wishes: dict[tuple[str, str, int, int], bool] = {}
         self._asked: dict[str, tuple[PortCreateRequested, int]] = {}
         self._looks: dict[str, str] = {}
@@ -64,6 +70,8 @@ class Stories:
         match r.event:
             case LeafVlanEvent() as e:
                 self._leaf(r, e)
+            case PortEniFailed(port=port):
+                self.failed_enis.add(port)
             case PortCreateRequested() as e:
                 self._asked.setdefault(e.port, (e, r.position))
             case PortAllocated() as e:
@@ -162,7 +170,8 @@ class Stories:
         request, position = asked
         for network, since in self.ledger.networks.values():
             matches = request.label in network.labels and since < position
-            if matches and self.ledger.free_in(network.network) > 0 and self.ledger.has_vlan(host.pair, network.vni):
+            room = self.ledger.free_in(network.network) >= _needs(network)
+            if matches and room and self.ledger.has_vlan(host.pair, network.vni):
                 text = f"refused ({e.reason}), and {network.network} has room"
                 raise Violation(17, text, e.port, r.position)
 
@@ -209,5 +218,15 @@ class Stories:
 
     def _overlay_broke(self, r: Recorded, e: PortOverlayReported) -> None:
         self.exercised[23] += 1
+        if self.ledger.live[e.port].current.event.overlay_by == CLOUD:
+            if e.port not in self.failed_enis:
+                raise Violation(23, f"overlay ERROR, and the cloud refused nothing: {e.reason}", e.port, r.position)
+            return
         if not self.broken.intersection(self.ledger.entries_of(self.ledger.live[e.port].current)):
             raise Violation(23, f"overlay ERROR, and no leaf of {e.host} failed: {e.reason}", e.port, r.position)
+
+
+def _needs(network: NetworkCreated) -> int:
+    """How many addresses must be free for one more port."""
+    model = MODELS.get(network.model)
+    return 1 + model.secondary_ips + model.reserved if model is not None else 1

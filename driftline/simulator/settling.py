@@ -9,7 +9,9 @@ from typing import Any
 
 from bus.envelope import Envelope
 from bus.events import (
+    CLOUD,
     AnyEvent,
+    CloudAuditRequested,
     HostAudited,
     HostAuditRequested,
     HostDifference,
@@ -46,6 +48,8 @@ class Settling:
     async def until_quiet(self) -> None:
         """Faults have stopped. Raises Violation for what does not hold in the end, or never comes to rest."""
         until_s = self._loop.time() + PATIENCE_FOR_ORPHANS_S
+        if self._site.counts["tampered: leak eni"]:
+            self._say(CloudAuditRequested(cloud=CLOUD))
         while True:
             await self._rest(until_s)
             try:
@@ -120,6 +124,8 @@ class Settling:
         for row in self._host_rows():
             if row.state != "up" or row.draining:
                 return f"host {row.host} is {row.state}{' and drained' if row.draining else ''}"
+        for leak in site.mirror.views.rows("cloud_leaks").values():
+            return f"{leak.resource} has leaked"
         orphan = self._orphan()
         return f"port {orphan} belongs to nobody" if orphan else ""
 

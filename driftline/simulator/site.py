@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bus.envelope import Envelope, Recorded
 from driftline.invariants import Auditor, Violation
-from driftline.parts import all_workers, cable_of
+from driftline.parts import all_workers, beyond_of, cable_of
 from driftline.simulator.bus import CALM, Store
 from driftline.simulator.devices import Machinery, WatchedFabric
 from driftline.simulator.draft import HEALTHY
@@ -121,6 +121,7 @@ class Site:
     def _cable(self) -> None:
         events = self.scenario.place.events
         cables = [cable for cable in map(cable_of, events) if cable is not None]
+        cables += [cable for event in events for cable in beyond_of(event)]
         for cable in sorted(cables, key=lambda one: isinstance(one, CableHost)):  # hosts hang on leaves
             self.fabric.cable(cable)
         for number, event in enumerate(events, start=1):

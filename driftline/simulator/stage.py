@@ -4,6 +4,7 @@ import random
 
 from bus.envelope import Envelope
 from bus.events import (
+    CLOUD,
     AnyEvent,
     InstanceDeleteRequested,
     InstanceDriftRequested,
@@ -38,8 +39,10 @@ from driftline.simulator.actions import (
 )
 from driftline.simulator.loop import dice, now_us
 from driftline.simulator.site import Site
+from driftline.simulator.worlds import AZ
 from projections.port_rows import PortRow
 from workers.claims import Claim
+from workers.cloud_effects import EnsureEni
 from workers.devices.simulated.tamper import Act, AddEntry, AddFlow, AddVnic, DropEntry, DropFlow, DropPolicy, DropVnic
 
 #: Who reports what is not so.
@@ -129,7 +132,30 @@ class Stage:
         if self._site.store.inject(envelope):
             self._site.counts["forged"] += 1
 
+    def _leak(self) -> None:
+        """A call of our account that nobody remembers has made an ENI under our tag."""
+        if CLOUD not in self._site.fabric.devices_of("cloud"):
+            return
+        self._site.auditor.excuse(CLOUD)
+        number = self._site.counts["tampered: leak eni"] = self._site.counts["tampered: leak eni"] + 1
+        port = f"ghost{number}-0"
+        effect = EnsureEni(
+            device=CLOUD,
+            port=port,
+            az=AZ,
+            epoch=1,
+            subnet="s1",
+            vpc="v1",
+            ip=f"10.9.0.{number}",
+            secondary_ips=(),
+            generation=1,
+        )
+        self._site.fabric.perform(effect)
+
     def _tamper(self, trick: Trick, pick: float) -> None:
+        if trick == "leak eni":
+            self._leak()
+            return
         acts = self._acts(trick)
         if not acts:
             return
@@ -167,6 +193,8 @@ class Stage:
             case "add flow":
                 mac = "fa:16:0a:09:09:09"
                 return [AddFlow(host.host, f"odd{n}-0", mac, 4000) for n, host in enumerate(hosts)]
+            case "leak eni":
+                return []
             case "add entry":
                 pairs = [fabric.uplinks(host.host) for host in hosts]
                 return [

@@ -32,6 +32,7 @@ from bus.events import (
 from bus.subjects import key_of
 from driftline.world.errors import WorldError, explain
 from projections.world import World
+from workers.enis_of_types import ENIS_OF_TYPE, eni_limit
 from workers.models import MODELS
 
 E = TypeVar("E", bound=Event)
@@ -253,6 +254,10 @@ def _check_host(host: HostAdded, facts: Facts) -> None:
         raise _wrong(host, "capacity", host.capacity, "is less than 1")
     if host.kind == BARE_METAL and host.capacity != 1:
         raise _wrong(host, "capacity", host.capacity, "is not 1: bare metal is one instance")
+    if host.instance_type and host.kind != "node":
+        raise _wrong(host, "instance_type", host.instance_type, f"is of a {host.kind}, and only nodes have one")
+    if host.instance_type and not eni_limit(host.instance_type):
+        raise _wrong(host, "instance_type", host.instance_type, f"is none of {', '.join(sorted(ENIS_OF_TYPE))}")
     _check_pair(host, facts)
     _check_leaf_pairs(host, facts)
 
@@ -319,6 +324,8 @@ def _check_subnet(subnet: SubnetCreated, facts: Facts) -> None:
     vpc = facts.vpc_of(subnet)
     if not ipaddress.IPv4Network(subnet.cidr).subnet_of(ipaddress.IPv4Network(vpc.cidr)):
         raise _wrong(subnet, "cidr", subnet.cidr, f"is outside {vpc.cidr} of VPC {vpc.vpc}")
+    if subnet.zone:
+        facts.needed(subnet, "zone", AzAdded)
     first, last, _ = _range(subnet)
     ranges = facts.ranges.get(vpc.vrf, [])
     at = bisect(ranges, (first, last, ""))

@@ -25,10 +25,11 @@ from bus.events import (
     Token,
     VpcCreated,
 )
-from bus.events.base import VlanOrNone, VniOrNone
+from bus.events.base import RealisedBy, VlanOrNone, VniOrNone
 from bus.events.host import HostKind, HostLayout
 from bus.events.network import Cidr
 from driftline.world.errors import WorldError, explain
+from workers.enis_of_types import NODES_OWN, eni_limit
 
 #: How many instances a host may hold, unless the file says otherwise; bare metal holds one.
 CAPACITY = 500
@@ -87,10 +88,14 @@ class LeafPair(Entry, frozen=True):
     capacity: int | None = None
     kind: HostKind = "server"
     layout: HostLayout = "driftline"
+    instance_type: str = ""
 
 
 class Host(Entry, frozen=True):
-    """``[[host]]``: one host, on the same interface of both leaves. ``capacity``: instances it may hold."""
+    """``[[host]]``: one host, on the same interface of both leaves. ``capacity``: instances it may hold.
+
+    A node has an ``instance_type`` (EC2: m5.large) and holds, unless said otherwise, as many pods as that takes ENIs.
+    """
 
     name: Token
     az: Token
@@ -99,6 +104,7 @@ class Host(Entry, frozen=True):
     capacity: int | None = None
     kind: HostKind = "server"
     layout: HostLayout = "driftline"
+    instance_type: str = ""
 
 
 class Tenant(Entry, frozen=True):
@@ -138,12 +144,16 @@ class Network(Entry, frozen=True):
 
 
 class Subnet(Entry, frozen=True):
-    """``[[subnet]]``: addresses of a network. ``gateway`` is the first host address unless given."""
+    """``[[subnet]]``: addresses of a network. ``gateway`` is the first host address unless given.
+
+    ``zone``: the AZ that it belongs to, for a network of a public cloud.
+    """
 
     name: Token
     network: Token
     cidr: Cidr
     gateway: str | None = None
+    zone: RealisedBy = ""
 
 
 class WorldFile(Entry, frozen=True):
@@ -215,6 +225,7 @@ def _events(file: WorldFile) -> Iterator[AnyEvent]:
             capacity=_capacity(host),
             kind=host.kind,
             layout=host.layout,
+            instance_type=host.instance_type,
         )
     yield from _tenancy(file)
 
@@ -229,13 +240,16 @@ def _hosts_of(pair: LeafPair) -> Iterator[Host]:
             capacity=pair.capacity,
             kind=pair.kind,
             layout=pair.layout,
+            instance_type=pair.instance_type,
         )
 
 
 def _capacity(host: Host) -> int:
     if host.capacity is not None:
         return host.capacity
-    return 1 if host.kind == BARE_METAL else CAPACITY
+    if host.kind == BARE_METAL:
+        return 1
+    return max(eni_limit(host.instance_type) - NODES_OWN, 0) or CAPACITY
 
 
 def _tenancy(file: WorldFile) -> Iterator[AnyEvent]:
@@ -264,7 +278,9 @@ def _tenancy(file: WorldFile) -> Iterator[AnyEvent]:
     for subnet in file.subnet:
         with _naming(f"subnet {subnet.name}"):
             gateway = _first_address(subnet.cidr) if subnet.gateway is None else subnet.gateway
-            yield SubnetCreated(subnet=subnet.name, network=subnet.network, cidr=subnet.cidr, gateway=gateway)
+            yield SubnetCreated(
+                subnet=subnet.name, network=subnet.network, cidr=subnet.cidr, gateway=gateway, zone=subnet.zone
+            )
 
 
 @contextmanager

@@ -109,10 +109,10 @@ def test_a_fold_that_counts_a_duplicate_twice_is_found(monkeypatch: pytest.Monke
     assert caught.value.number == 7
 
 
-def test_every_invariant_has_a_planted_violation_but_the_one_that_does_not_apply() -> None:
+def test_every_invariant_has_a_planted_violation() -> None:
     planted = {number for number, _ in PLANTED} | {6, 7}
-    assert [i.number for i in INVARIANTS if i.number not in planted] == [12]
-    assert [i.number for i in INVARIANTS if not i.applies] == [12]
+    assert [i.number for i in INVARIANTS if i.number not in planted] == []
+    assert [i.number for i in INVARIANTS if not i.applies] == []
     assert [i.number for i in INVARIANTS] == list(range(1, 25))
 
 

@@ -24,6 +24,7 @@ from bus.events import (
     PolicyCreateRequested,
     PortBound,
     PortCreateRequested,
+    PortEniAttached,
     PortOrphanSeen,
     PortOverlayRemoved,
     PortOverlayReported,
@@ -37,11 +38,50 @@ from bus.events import (
 )
 from driftline.invariants import Violation
 from tests.driftline.test_invariants_tale import AZ, HOUR_US, Tale, allocated, claimed, down, gone, scheduled
+from workers.cloud_effects import AttachEni
+from workers.devices.simulated.device import CableDevice
 from workers.devices.simulated.host import Flow
 from workers.devices.simulated.leaf import Entry
 from workers.policy_rules import HeldPolicy, HeldRules
 
 # Planted violations: (number, what is done to a tale)
+
+
+def an_eni_said_to_be_in_another_zone(tale: Tale) -> None:
+    tale.say(PortEniAttached(port=tale.live(), az=AZ, epoch=1, eni="eni-1", node="h1"))
+
+
+def an_eni_held_in_another_zone(tale: Tale) -> None:
+    _attached(tale, tale.live(), node="h1")
+
+
+def an_eni_of_no_port(tale: Tale) -> None:
+    _attached(tale, "ghost-0", node="h1")
+
+
+def an_eni_where_no_claim_needs_it(tale: Tale) -> None:
+    _attached(tale, tale.live(), node="h3")
+
+
+def _attached(tale: Tale, port: str, node: str) -> None:
+    """The tale's subnet is in no zone, so no node is in its zone."""
+    tale.fabric.add_device(CableDevice("cloud", "cloud"))
+    attach = AttachEni(
+        device="cloud",
+        port=port,
+        az=AZ,
+        epoch=1,
+        subnet="s1",
+        vpc="v1",
+        ip="10.0.0.11",
+        secondary_ips=(),
+        generation=1,
+        node=node,
+        node_az=AZ,
+        instance_type="m5.large",
+    )
+    assert tale.fabric.apply(attach) == ""
+    tale.check()
 
 
 def an_address_twice(tale: Tale) -> None:
@@ -420,6 +460,8 @@ POLICED = (
 )
 
 PLANTED: tuple[tuple[int, Callable[[Tale], None]], ...] = (
+    *((12, an_eni_said_to_be_in_another_zone), (12, an_eni_held_in_another_zone)),
+    *((18, an_eni_where_no_claim_needs_it), (20, an_eni_of_no_port)),
     *((1, an_address_twice), (1, a_mac_twice), (1, the_gateway_given_out), (2, a_name_twice)),
     *((3, a_pool_that_does_not_add_up), (3, a_pool_that_lost_a_port)),
     *((4, usable_without_a_vnic), (4, usable_without_flows), (4, said_to_work_before_it_did)),

@@ -74,6 +74,8 @@ def test_the_rows_of_a_small_life() -> None:
         "clusters": 0,
         "ingresses": 0,
         "devices": 0,
+        "enis": 0,
+        "cloud_leaks": 0,
         "skipped": 0,
     }
     assert views.rows("networks")[("net1",)].labels == ["blue", "net1"]

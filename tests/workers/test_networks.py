@@ -39,6 +39,7 @@ from tests.workers.playbook import (
 )
 from workers import ipam
 from workers.ipam_state import IpamState
+from workers.models import MODELS
 from workers.networks import VNI_FIRST
 
 ROUTER = RouterAdded(router="core1")
@@ -106,7 +107,7 @@ def test_a_network_is_created_with_its_subnet(wish: Any, network: Any, sub: Any)
         case("VNI of 25 bits", {"model": "evpn", "vni": 1 << 24}, NO_VNI, "vni", "16777216"),
         case("a VNI for a provider network", {"vlan": 5, "vni": 9}, "a network of this model has no VNI", "vni", "9"),
         case("a VLAN for an EVPN network", {"model": "evpn", "vlan": 9}, LOCAL, "vlan", "9"),
-        case("unknown model", {"model": "atm"}, "no known network model; there are evpn, vlan", "model", "atm"),
+        case("unknown model", {"model": "atm"}, f"no known network model; there are {', '.join(sorted(MODELS))}", "model", "atm"),
         case("unknown VPC", {"vpc": "nowhere"}, "unknown VPC", "vpc", "nowhere"),
         case("name in use", {"network": "net1"}, "there is a network of this name already", "network", "net1"),
         case("subnet in use", {"subnet": "sub1"}, "there is a subnet of this name already", "subnet", "sub1"),

@@ -38,6 +38,12 @@ def allocator_of(network: NetworkRow) -> str:
     return model.allocator if model else IPAM
 
 
+def addresses_of(network: NetworkRow) -> tuple[int, int]:
+    """How many addresses a port of ``network`` needs, and how many at the start of its subnet are not given out."""
+    model = model_of(network)
+    return (1 + model.secondary_ips, model.reserved) if model else (1, 0)
+
+
 def host_kinds(networks: Iterable[NetworkRow], instance_kind: str) -> frozenset[str]:
     """The kinds of host that can carry an instance of this kind in any of ``networks``."""
     models = [model for model in map(model_of, networks) if model is not None]
@@ -73,6 +79,7 @@ __all__ = [
     "NetworkModel",
     "Refusal",
     "Segment",
+    "addresses_of",
     "allocator_of",
     "forget",
     "host_kinds",

@@ -54,6 +54,8 @@ class NetworkModel(NamedTuple):
     model may be created; ``may_move`` whether a port may drift from one host to another. ``host_kinds``: what it
     runs on. ``allocator`` is the worker that grants its ports, ``workers`` are those that it brings along.
     ``gateway_moves``: a network of it can be given another gateway.
+    ``secondary_ips``: how many further addresses each port gets, from the pool of its first. ``reserved``: how many
+    host addresses at the start of a subnet are never given out, besides the gateway.
     """
 
     name: str
@@ -62,5 +64,7 @@ class NetworkModel(NamedTuple):
     check: Callable[[World, NetworkCreated], Refusal | None] = no_rules
     may_move: Callable[[PortRow, HostRow, HostRow], Refusal | None] = moves_freely
     allocator: str = IPAM
+    secondary_ips: int = 0
+    reserved: int = 0
     workers: tuple[Worker, ...] = ()
     gateway_moves: bool = False

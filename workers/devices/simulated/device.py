@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from workers.devices.simulated import kinds
-from workers.effects import AnyEffect
+from workers.effects import AnyEffect, Difference
 
 
 class CableDevice(msgspec.Struct, frozen=True, tag=True):
@@ -29,8 +29,11 @@ class DeviceState(msgspec.Struct, frozen=True, tag=True):
 class Device(Protocol):
     """One device. Performing an effect twice is performing it once, and what was taken away never comes back late."""
 
-    def perform(self, effect: AnyEffect) -> str:
-        """Bring the device to what ``effect`` wishes. Returns why it could not, then nothing changed; or ``""``."""
+    def perform(self, effect: AnyEffect) -> str | tuple[Difference, ...]:
+        """Bring the device to what ``effect`` wishes. Returns why it could not, then nothing changed; or ``""``.
+
+        One that found or gave something returns that.
+        """
         ...
 
     def state(self) -> dict[str, Any]:

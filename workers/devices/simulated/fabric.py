@@ -174,7 +174,8 @@ class Fabric:
         if host is not None:
             return self._perform_on_host(host, effect, part)
         if effect.device in self._devices:
-            return Performed(self._devices[effect.device].perform(effect))
+            came = self._devices[effect.device].perform(effect)
+            return Performed(came) if isinstance(came, str) else Performed(found=came)
         leaf = self._leaves.get(effect.device)
         if leaf is None:
             return Performed(f"no device {effect.device}", noted=False)

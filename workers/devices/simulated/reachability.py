@@ -86,11 +86,11 @@ def ping(fabric: Fabric, port: str, other: str) -> Path:
 
 
 def _source(fabric: Fabric, port: str) -> Place:
-    """Where ``port`` sends from: if it has several vNICs, the one that the leaves have heard last."""
+    """Where ``port`` sends from: if it has several vNICs, the one that leaves, or another network, have heard last."""
     first = vnic_of(fabric, port)
     places = fabric.places_of_port(port)
-    on_trunk = (place for place in places if is_heard(fabric, place))
-    return heard_last(fabric, places) or next(on_trunk, first)
+    elsewhere = (p for p in places if is_heard(fabric, p) or any(walk.hears(fabric, p) for walk in WALKS))
+    return heard_last(fabric, places) or next(elsewhere, first)
 
 
 def vnic_of(fabric: Fabric, port: str) -> Place:

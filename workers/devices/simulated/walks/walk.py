@@ -22,10 +22,16 @@ class Packet(NamedTuple):
     flow: Flow = Flow()
 
 
+def never(fabric: Fabric, place: Place) -> bool:
+    """The ``hears`` of a walk that leaves it to the leaves."""
+    return False
+
+
 class Walk(NamedTuple):
     """``takes`` says, from what devices hold, whether this walk carries what the vNIC sends.
 
     ``send`` answers where the packet arrives, or raises StoppedError, naming the device and the reason.
+    ``hears``: whether this is the one of a port's vNICs that is on the network.
     Walks are asked in the order of ``rank``, then of their names; the fabric's own comes last.
     """
 
@@ -33,6 +39,7 @@ class Walk(NamedTuple):
     takes: Callable[[Fabric, Place], bool]
     send: Callable[[Packet], Place]
     rank: int = 0
+    hears: Callable[[Fabric, Place], bool] = never
 
 
 #: What may still stop a packet that arrived: raises StoppedError.
