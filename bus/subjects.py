@@ -86,7 +86,10 @@ def matches(pattern: str, subject: str) -> bool:
 
 #: Who may publish what. ``publisher`` is anyone outside; ``operator`` describes the world.
 _PUBLISHERS: dict[str, tuple[str, ...]] = {
-    "publisher": ("instance.spawn_requested", "instance.drift_requested", "instance.delete_requested"),
+    "publisher": (
+        *("instance.spawn_requested", "instance.drift_requested", "instance.delete_requested"),
+        *("operation.ports_requested", "operation.release_requested"),
+    ),
     "operator": (
         *("region.added", "az.added", "spine.added", "leaf.added", "host.added"),
         *("tenant.added", "vpc.created", "network.created", "subnet.created"),
@@ -117,6 +120,7 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
     "ipam": (
         *("port.allocated", "port.refused", "port.bound", "port.unbound", "port.deleted"),
         *("port.claimed", "port.claim_refused", "port.claim_cleared", "port.orphan_seen"),
+        *("operation.completed", "operation.released", "operation.refused"),
         *("vpc.created", "vpc.refused", "vpc.connected", "vpc.connect_refused"),
         *("vpc.disconnecting", "vpc.disconnect_refused"),
         *("direct_connect.created", "direct_connect.refused", "direct_connect.failed", "direct_connect.restored"),

@@ -18,7 +18,9 @@ from projections.fold import NOTHING, Fold, Key, Row, Table, Touched
 from projections.hosts import Hosts
 from projections.instances import Instances
 from projections.leaves import Leaves
+from projections.operations import Operations
 from projections.port_states import PAIRS, PortStates
+from projections.requests import Requests
 from projections.spawns import Spawns
 from projections.vpcs import Vpcs
 from projections.world import World
@@ -35,6 +37,8 @@ PROJECTIONS: tuple[type[Fold], ...] = (
     Drifts,
     Vpcs,
     Borders,
+    Operations,
+    Requests,
 )
 
 

@@ -5,8 +5,10 @@ from typing import Any
 
 from bus.envelope import Recorded
 from projections.addresses import Addresses
+from projections.capacity import Capacity
 from projections.hosts import Hosts
 from projections.instances import Instances
+from projections.operations import Operations
 from projections.ports import Ports
 from projections.vpcs import Vpcs
 from projections.world import World
@@ -20,8 +22,10 @@ class IpamState(State):
         self.world, self.ports, self.addresses = World(), Ports(), Addresses()
         self.instances, self.hosts = Instances(), Hosts()
         self.vpcs = Vpcs()
+        self.capacity, self.operations = Capacity(), Operations()
         self.looked_us = 0
-        super().__init__(self.world, self.ports, self.addresses, self.instances, self.hosts, self.vpcs)
+        folds = (self.world, self.ports, self.addresses, self.instances, self.hosts, self.vpcs)
+        super().__init__(*folds, self.capacity, self.operations)
 
 
 #: Answers one request that is not about a port: (state, record, event) -> decisions.

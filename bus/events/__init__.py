@@ -59,6 +59,16 @@ from bus.events.network import (
     TenantAdded,
     VpcCreated,
 )
+from bus.events.operation import (
+    ITEMS_MAX,
+    OperationCompleted,
+    OperationPortsRequested,
+    OperationRefused,
+    OperationReleased,
+    OperationReleaseRequested,
+    PortItem,
+    RefusedItem,
+)
 from bus.events.port import (
     CNC,
     OVS_AGENT,
@@ -202,6 +212,11 @@ AnyEvent = (
     | BorderEntryAdded
     | BorderEntryRemoved
     | BorderEntryFailed
+    | OperationCompleted
+    | OperationPortsRequested
+    | OperationRefused
+    | OperationReleased
+    | OperationReleaseRequested
 )
 
 #: Every event type, in the order of the union above.
@@ -210,6 +225,7 @@ EVENT_TYPES: tuple[type[Event], ...] = AnyEvent.__args__
 __all__ = [
     "CNC",
     "EVENT_TYPES",
+    "ITEMS_MAX",
     "LEAF_CAPACITY",
     "OVS_AGENT",
     "AnyEvent",
@@ -267,6 +283,11 @@ __all__ = [
     "LeafVlanFailed",
     "LeafVlanRemoved",
     "NetworkCreated",
+    "OperationCompleted",
+    "OperationPortsRequested",
+    "OperationRefused",
+    "OperationReleaseRequested",
+    "OperationReleased",
     "PortAllocated",
     "PortBindRequested",
     "PortBound",
@@ -279,6 +300,7 @@ __all__ = [
     "PortDeleteRequested",
     "PortDeleted",
     "PortEvent",
+    "PortItem",
     "PortOrphanSeen",
     "PortOverlayRemoved",
     "PortOverlayReported",
@@ -291,6 +313,7 @@ __all__ = [
     "PortUnderlayReported",
     "PortUnplugged",
     "RealisedBy",
+    "RefusedItem",
     "RegionAdded",
     "SpawnRequested",
     "SpineAdded",
