@@ -13,6 +13,7 @@ from driftline.invariants.books import Host, Port
 from driftline.invariants.devices import Devices
 from driftline.invariants.folded import Folded
 from driftline.invariants.ledger import FORGED, Ledger
+from driftline.invariants.operations import Operations
 from driftline.invariants.quiet import Quiet
 from driftline.invariants.requests import Requests
 from driftline.invariants.stories import Stories
@@ -36,6 +37,7 @@ class Auditor:
         self.position = 0
         self._ledger = Ledger(self.exercised)
         self._stories = Stories(self._ledger)
+        self._operations = Operations(self._ledger)
         self._requests = Requests(self.exercised)
         self._folded = Folded(self._ledger, self.edges)
         self._devices = Devices(self._stories)
@@ -118,6 +120,7 @@ class Auditor:
             self._stories.take(r)
             self._requests.take(r)
         self._connections.take(r)
+            self._operations.take(r)
         touched = self._folded.take(r)
         ports = self._ledger.take(r)
         self.exercised[23] += isinstance(r.event, HostDown) and len(self.live) > len(ports)  # others are not touched
@@ -126,6 +129,7 @@ class Auditor:
     def _check_quiet(self, fabric: Fabric | None) -> None:
         self._requests.check_all_answered()
         self._quiet.check_log()
+        self._operations.check_quiet()
         self._folded.check_views()
         if fabric is not None:
             self._quiet.check_devices(fabric, self._devices.excused)
