@@ -12,7 +12,10 @@ class Operations:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger, self._exercised = ledger, ledger.exercised
         self._asked: dict[str, tuple[OperationPortsRequested, int]] = {}
+        #: By correlation: operations that were to get all or none, and got none.
         self._refused: dict[str, str] = {}
+        #: By port: the story in which it was allocated.
+        self._story: dict[str, str] = {}
 
     def take(self, r: Recorded) -> None:
         """Check and note one record that nobody forged."""
@@ -28,13 +31,14 @@ class Operations:
 
     def check_quiet(self) -> None:
         """Nothing that was asked for all or none, and refused, is left."""
-        for name, port in self._ledger.live.items():
-            operation = self._refused.get(port.identity.instance)
+        for name in self._ledger.live:
+            operation = self._refused.get(self._story.get(name, ""))
             if operation is not None:
                 raise Violation(20, f"operation {operation} was refused, and its port is left", name)
 
     def _allocated(self, r: Recorded, e: PortAllocated) -> None:
         item = self._item(r.correlation, e.instance)
+        self._story.setdefault(e.port, r.correlation)
         network = self._ledger.networks.get(e.network)
         if item is None or network is None:
             return
@@ -51,7 +55,7 @@ class Operations:
             return
         request, position = asked
         if request.atomic and e.refused:
-            self._refused |= {item.instance: e.operation for item in request.items}
+            self._refused[r.correlation] = e.operation
         for one in e.refused:
             item = self._item(r.correlation, one.instance)
             host = self._ledger.hosts.get(item.host) if item is not None else None

@@ -181,7 +181,7 @@ def test_a_label_is_refused_only_when_all_its_networks_are_full(
     whole = given(ipam).when(request)
     assert whole.output is not None
     told = [envelope.event for envelope in whole.output.envelopes]
-    again = given(ipam).when_decided_again(request, *told[:dies_after])  # type: ignore[arg-type]
+    again = given(ipam).when_decided_again(request, *told[:dies_after])
     later = [envelope.event for envelope in again.output.envelopes] if again.output else []
     assert told[:dies_after] + later == told
     free = dict(ROOM)
