@@ -119,8 +119,8 @@ class Auditor:
         if not r.id.startswith(FORGED):
             self._stories.take(r)
             self._requests.take(r)
-        self._connections.take(r)
             self._operations.take(r)
+        self._connections.take(r)
         touched = self._folded.take(r)
         ports = self._ledger.take(r)
         self.exercised[23] += isinstance(r.event, HostDown) and len(self.live) > len(ports)  # others are not touched
