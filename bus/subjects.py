@@ -91,6 +91,7 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
         "instance.drift_requested",
         "instance.delete_requested",
         "port.floating_ip_requested",
+        *("operation.ports_requested", "operation.release_requested"),
     ),
     "operator": (
         *("region.added", "az.added", "spine.added", "leaf.added", "host.added"),
@@ -132,6 +133,7 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
         *("network.created", "subnet.created", "network.refused", "network.gateway_changed"),
         *("policy.created", "policy.deleted", "policy.refused"),
         *("cluster.created", "cluster.refused", "vpc.created", "network.created", "subnet.created"),
+        *("operation.completed", "operation.released", "operation.refused"),
         *("vpc.created", "vpc.refused", "vpc.connected", "vpc.connect_refused"),
         *("vpc.disconnecting", "vpc.disconnect_refused"),
         *("direct_connect.created", "direct_connect.refused", "direct_connect.failed", "direct_connect.restored"),

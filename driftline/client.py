@@ -16,7 +16,7 @@ import msgspec
 from bus import jetstream
 from bus.envelope import request
 from bus.errors import MalformedEvent
-from bus.events import AnyEvent
+from bus.events import AnyEvent, OperationCompleted, OperationRefused
 from bus.log import Log
 from bus.subjects import history_filter, key_of
 from driftline.outcomes import Outcome, outcome_of
@@ -77,6 +77,19 @@ class Client:
                         if outcome is not None:
                             return outcome
         raise TimeoutError  # the log never ends: not reached
+
+    async def completed(self, published: Published, timeout_s: float = 30.0) -> OperationCompleted | OperationRefused:
+        """How a request for many ports (``OperationPortsRequested``) ended. Raises TimeoutError as ``outcome`` does."""
+        async with asyncio.timeout(timeout_s):
+            story = history_filter("operation", published.instance)
+            async for batch in self._log.follow(published.position, story):
+                for r in batch.records:
+                    if r.correlation == published.request and isinstance(r.event, _COMPLETIONS):
+                        return r.event
+        raise TimeoutError  # the log never ends: not reached
+
+
+_COMPLETIONS = (OperationCompleted, OperationRefused)
 
 
 def _checked(event: AnyEvent) -> AnyEvent:

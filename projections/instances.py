@@ -16,9 +16,11 @@ from bus.events import (
     InstanceRefused,
     InstanceScheduled,
     InstanceTerminating,
+    PortAllocated,
     PortClaimed,
     PortClaimRequested,
     PortCreateRequested,
+    PortDeleted,
     SpawnRequested,
     port_name,
 )
@@ -90,6 +92,8 @@ class Instances(Fold):
         #: (instance, correlation) of drift requests that were granted or refused.
         self.answered_drifts: set[tuple[str, str]] = set()
         self._on_host: dict[str, dict[str, None]] = {}
+        #: Ports that are there before their instance is (``workers.bulk``).
+        self._ready: dict[str, str] = {}
 
     def get(self, instance: str) -> InstanceRow | None:
         """The instance, None if it was never asked for."""
@@ -139,8 +143,21 @@ class Instances(Fold):
             return NOTHING
         row.state, row.scheduled_us = "scheduled", r.time_us
         self.by_name[row.name] = row.instance
+        row.port = row.port or self._ready.pop(row.instance, "")
         self._place(row, e.host)
         return self._touch(row)
+
+    @on(PortAllocated)
+    def _port_ready(self, r: Recorded, e: PortAllocated) -> tuple[Touched, ...]:
+        row = self.get(e.instance)
+        if row is None or row.state == "requested":
+            self._ready.setdefault(e.instance, e.port)
+        return NOTHING
+
+    @on(PortDeleted)
+    def _port_gone(self, r: Recorded, e: PortDeleted) -> tuple[Touched, ...]:
+        self._ready.pop(e.instance, None)
+        return NOTHING
 
     @on(PortCreateRequested)
     def _port(self, r: Recorded, e: PortCreateRequested) -> tuple[Touched, ...]:

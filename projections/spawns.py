@@ -10,6 +10,7 @@ from bus.events import (
     PortBindRequested,
     PortBound,
     PortCreateRequested,
+    PortDeleted,
     PortEvent,
     PortOverlayReported,
     PortPlugged,
@@ -58,6 +59,8 @@ class Spawns(Fold):
         self._rows: dict[Key, SpawnRow] = self.tables["spawns"]
         self._requests: dict[str, str] = {}
         self._by_port: dict[str, SpawnRow] = {}
+        #: Ports that were there before their instance was asked for: steps 2 to 4 are not its own.
+        self._ready: dict[str, str] = {}
 
     @on(SpawnRequested)
     def _requested(self, r: Recorded, e: SpawnRequested) -> tuple[Touched, ...]:
@@ -73,6 +76,9 @@ class Spawns(Fold):
         if row is None or row.scheduled_us:
             return NOTHING
         row.host, row.scheduled_us = e.host, r.time_us
+        if e.instance in self._ready:
+            row.port = self._ready.pop(e.instance)
+            self._by_port[row.port] = row
         return (("spawns", (e.instance,)),)
 
     @on(PortCreateRequested)
@@ -86,7 +92,14 @@ class Spawns(Fold):
 
     @on(PortAllocated)
     def _step_3(self, r: Recorded, e: PortAllocated) -> tuple[Touched, ...]:
+        if (e.instance,) not in self._rows:
+            self._ready.setdefault(e.instance, e.port)
         return self._step(e, step_03_us=r.time_us)
+
+    @on(PortDeleted)
+    def _port_gone(self, r: Recorded, e: PortDeleted) -> tuple[Touched, ...]:
+        self._ready.pop(e.instance, None)
+        return NOTHING
 
     @on(PortRegistered)
     def _step_4(self, r: Recorded, e: PortRegistered) -> tuple[Touched, ...]:

@@ -21,8 +21,10 @@ from projections.gateways import Gateways
 from projections.hosts import Hosts
 from projections.instances import Instances
 from projections.leaves import Leaves
+from projections.operations import Operations
 from projections.policies import Policies
 from projections.port_states import PAIRS, PortStates
+from projections.requests import Requests
 from projections.spawns import Spawns
 from projections.trunks import Trunks
 from projections.vpcs import Vpcs
@@ -45,6 +47,8 @@ PROJECTIONS: tuple[type[Fold], ...] = (
     Enis,
     Vpcs,
     Borders,
+    Operations,
+    Requests,
 )
 
 

@@ -8,6 +8,7 @@ from projections.port_rows import PortRow, StaleClaimRow
 from projections.world import HostRow
 from workers.claims import claim
 from workers.ipam_state import IpamState
+from workers.limits import fits
 from workers.models import allocator_of, model_of, segment_on
 from workers.models.model import IPAM, Refusal, Segment
 from workers.worker import Decision, Emit
@@ -74,7 +75,7 @@ def _segment_there(state: IpamState, port: PortRow, host: HostRow) -> Segment | 
     network, source = state.world.networks[port.network], state.world.hosts.get(port.host)
     model = model_of(network)
     refusal = model.may_move(port, source, host) if model is not None and source is not None else None
-    return refusal or segment_on(state.world, state.addresses, network, host)
+    return refusal or fits(state, host, segment_on(state.world, state.addresses, network, host))
 
 
 def _claimed(port: PortRow, host: HostRow, segment: Segment, gateway: str) -> PortClaimed:

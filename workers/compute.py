@@ -79,7 +79,10 @@ def decide(state: ComputeState, r: Recorded) -> Iterable[Decision]:
 
 def _create_port(state: ComputeState, instance: str) -> Iterable[Decision]:
     row = state.instances.get(instance)
-    if row is None or row.port or row.cleaned:
+    if row is None or row.cleaned:
+        return
+    if row.port:  # asked for, or there before the instance was (``workers.bulk``)
+        yield from _wire(state, state.ports.get(row.port))
         return
     request = PortCreateRequested(
         port=port_id(instance),

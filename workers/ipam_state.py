@@ -5,10 +5,12 @@ from typing import Any
 
 from bus.envelope import Recorded
 from projections.addresses import Addresses
+from projections.capacity import Capacity
 from projections.clusters import Clusters
 from projections.hosts import Hosts
 from projections.instances import Instances
 from projections.network_requests import NetworkRequests
+from projections.operations import Operations
 from projections.policies import Policies
 from projections.ports import Ports
 from projections.vpcs import Vpcs
@@ -24,9 +26,10 @@ class IpamState(State):
         self.instances, self.hosts = Instances(), Hosts()
         self.policies, self.clusters = Policies(), Clusters()
         self.vpcs, self.requests = Vpcs(), NetworkRequests()
+        self.capacity, self.operations = Capacity(), Operations()
         self.looked_us = 0
-        folds = (self.world, self.ports, self.addresses, self.instances, self.hosts)
-        super().__init__(*folds, self.vpcs, self.requests, self.policies, self.clusters)
+        folds = (self.world, self.ports, self.addresses, self.instances, self.hosts, self.vpcs)
+        super().__init__(*folds, self.requests, self.policies, self.clusters, self.capacity, self.operations)
 
 
 #: Answers one request that is not about a port: (state, record, event) -> decisions.

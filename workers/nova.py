@@ -33,7 +33,7 @@ from bus.events import (
     SpawnRequested,
 )
 from projections.instances import SPAWNING, InstanceRow
-from workers import drifts
+from workers import drifts, prepared
 from workers.deadlines import is_overdue
 from workers.nova_state import NovaState, cleaned, fail, failed, kinds_for, take_down
 from workers.worker import Decision, Due, Emit, Now, Worker, settles_nothing
@@ -92,7 +92,8 @@ def _spawn(state: NovaState, r: Recorded, request: SpawnRequested) -> Iterable[D
     if problem is not None:
         return (_refuse(request, *problem),)
     kinds = kinds_for(state, request.network, request.label, request.kind)
-    choice = state.scheduler.choose(request.az, request.host, kinds)
+    host = prepared.host(state, request)
+    choice = state.scheduler.choose(request.az, host, kinds)
     if choice.host is None:
         return (_refuse(request, choice.reason, choice.field, choice.value),)
     return (
@@ -123,7 +124,7 @@ def _problem(state: NovaState, request: SpawnRequested) -> tuple[str, str, str] 
         return "no network carries this label", "label", request.label
     if not kinds_for(state, request.network, request.label, request.kind):
         return "no kind of host carries such an instance in this network", "kind", request.kind
-    return None
+    return prepared.problem(state, request)
 
 
 def _refuse(request: SpawnRequested, reason: str, field: str, value: str) -> Emit:

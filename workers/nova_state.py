@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from bus.events import InstanceDeleted, InstanceFailed, InstanceTerminating
 from projections.hosts import Hosts
 from projections.instances import InstanceRow, Instances
+from projections.operations import Operations
 from projections.ports import Ports
 from projections.world import World
 from workers.deadlines import Deadlines
@@ -18,9 +19,11 @@ class NovaState(State):
 
     def __init__(self) -> None:
         self.world, self.instances, self.ports, self.hosts = World(), Instances(), Ports(), Hosts()
+        self.operations = Operations()
         self.scheduler = Scheduler(self.world, self.instances, self.hosts)
         self.deadlines = Deadlines(self.instances)
-        super().__init__(self.world, self.instances, self.ports, self.hosts, self.scheduler, self.deadlines)
+        folds = (self.world, self.instances, self.ports, self.hosts, self.scheduler, self.deadlines)
+        super().__init__(*folds, self.operations)
 
 
 def kinds_for(state: NovaState, network: str | None, label: str | None, kind: str) -> frozenset[str]:

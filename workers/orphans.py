@@ -15,9 +15,11 @@ LAST_LOOK = 2
 
 
 def is_orphan(state: IpamState, port: PortRow) -> bool:
-    """Whether no instance that lives, or is still being taken down, owns the port."""
+    """Whether no instance that lives, or is still being taken down, owns the port, and no operation holds it."""
     instance = state.instances.get(port.instance)
-    return instance is None or instance.cleaned or instance.state in ENDED
+    if instance is None:
+        return not state.operations.holds(port.instance)
+    return instance.cleaned or instance.state in ENDED
 
 
 def is_unclaimed(state: IpamState, port: PortRow, now_us: int) -> bool:

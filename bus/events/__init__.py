@@ -103,6 +103,16 @@ from bus.events.network_requests import (
     NetworkGatewayChangeRequested,
     NetworkRefused,
 )
+from bus.events.operation import (
+    ITEMS_MAX,
+    OperationCompleted,
+    OperationPortsRequested,
+    OperationRefused,
+    OperationReleased,
+    OperationReleaseRequested,
+    PortItem,
+    RefusedItem,
+)
 from bus.events.policy import (
     POLICY,
     HttpRule,
@@ -299,6 +309,11 @@ AnyEvent = (
     | BorderEntryAdded
     | BorderEntryRemoved
     | BorderEntryFailed
+    | OperationCompleted
+    | OperationPortsRequested
+    | OperationRefused
+    | OperationReleased
+    | OperationReleaseRequested
 )
 
 #: Every event type, in the order of the union above.
@@ -309,6 +324,7 @@ __all__ = [
     "CLOUD",
     "CNC",
     "EVENT_TYPES",
+    "ITEMS_MAX",
     "LEAF_CAPACITY",
     "OVS_AGENT",
     "POLICY",
@@ -395,6 +411,11 @@ __all__ = [
     "NetworkGatewayChangeRequested",
     "NetworkGatewayChanged",
     "NetworkRefused",
+    "OperationCompleted",
+    "OperationPortsRequested",
+    "OperationRefused",
+    "OperationReleaseRequested",
+    "OperationReleased",
     "PolicyApplied",
     "PolicyCreateRequested",
     "PolicyCreated",
@@ -421,6 +442,7 @@ __all__ = [
     "PortFloatingIpAssociated",
     "PortFloatingIpRefused",
     "PortFloatingIpRequested",
+    "PortItem",
     "PortOrphanSeen",
     "PortOverlayRemoved",
     "PortOverlayReported",
@@ -434,6 +456,7 @@ __all__ = [
     "PortUnderlayReported",
     "PortUnplugged",
     "RealisedBy",
+    "RefusedItem",
     "RegionAdded",
     "RouterAdded",
     "RouterGatewayConfigured",

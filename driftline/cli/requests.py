@@ -28,6 +28,10 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 @click.option("--az", default="az1", show_default=True, help="Availability zone.")
 @click.option("--host", help="Pin the instance to this host.")
 @click.option("--kind", type=click.Choice(["container", "vm", "bm"]), default="container", show_default=True)
+@click.option("--id", "instance", help="The instance's id, e.g. one whose port is there already (`driftline bulk`).")
+@click.option(
+    "--no-wait", is_flag=True, help="Print the request's id at once: `driftline operation ID` tells the rest."
+)
 @click.option("--timeout", "timeout_s", type=POSITIVE, default=30.0, show_default=True, help="Seconds to wait.")
 @server_options()
 def spawn(
@@ -38,6 +42,8 @@ def spawn(
     az: str,
     host: str | None,
     kind: str,
+    instance: str | None,
+    no_wait: bool,
     timeout_s: float,
     as_json: bool,
 ) -> None:
@@ -45,7 +51,7 @@ def spawn(
     if (network is None) == (label is None):
         raise UsageError("exactly one of --network and --label must be given")
     document = {
-        "instance": f"i{uuid.uuid4().hex[:16]}",
+        "instance": instance or f"i{uuid.uuid4().hex[:16]}",
         "name": name,
         "az": az,
         "network": network,
@@ -54,7 +60,7 @@ def spawn(
         "kind": kind,
     }
     event = parse(SpawnRequested, document)
-    run(_spawn(options, event, timeout_s, as_json=as_json))
+    run(_spawn(options, event, 0.0 if no_wait else timeout_s, as_json=as_json))
 
 
 @click.command()
@@ -116,6 +122,12 @@ async def _spawn(options: Options, event: SpawnRequested, timeout_s: float, *, a
 async def _publish(stack: Stack, plane: Plane, event: Request, name: str, timeout_s: float, *, as_json: bool) -> None:
     client = Client(stack.log, actor="cli")
     published = await client.publish(event)
+    if not timeout_s:  # the caller does not wait
+        if as_json:
+            print_json(published)
+        else:
+            click.echo(published.request)
+        return
     try:
         outcome = await client.outcome(published, timeout_s)
     except TimeoutError as error:

@@ -14,6 +14,7 @@ from driftline.invariants.devices import Devices
 from driftline.invariants.enis import EniRules
 from driftline.invariants.folded import Folded
 from driftline.invariants.ledger import FORGED, Ledger
+from driftline.invariants.operations import Operations
 from driftline.invariants.policed import Policed
 from driftline.invariants.quiet import Quiet
 from driftline.invariants.requests import Requests
@@ -38,6 +39,7 @@ class Auditor:
         self.position = 0
         self._ledger = Ledger(self.exercised)
         self._stories = Stories(self._ledger)
+        self._operations = Operations(self._ledger)
         self._requests = Requests(self.exercised)
         self._folded = Folded(self._ledger, self.edges)
         self._devices = Devices(self._stories)
@@ -123,6 +125,7 @@ class Auditor:
             self._stories.take(r)
             self._requests.take(r)
             self._enis.take(r)
+            self._operations.take(r)
         self._policed.take(r)
         self._connections.take(r)
         touched = self._folded.take(r)
@@ -137,6 +140,7 @@ class Auditor:
     def _check_quiet(self, fabric: Fabric | None) -> None:
         self._requests.check_all_answered()
         self._quiet.check_log()
+        self._operations.check_quiet()
         self._folded.check_views()
         if fabric is not None:
             self._quiet.check_devices(fabric, self._devices.excused)

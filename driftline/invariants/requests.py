@@ -24,6 +24,11 @@ from bus.events import (
     InstanceDriftScheduled,
     InstanceFailed,
     InstanceRefused,
+    OperationCompleted,
+    OperationPortsRequested,
+    OperationRefused,
+    OperationReleased,
+    OperationReleaseRequested,
     PortAllocated,
     PortClaimed,
     PortClaimRefused,
@@ -45,6 +50,8 @@ OPENS: dict[type[Event], str] = {
     HostFailRequested: "host",
     HostDrainRequested: "host",
     HostReturnRequested: "host",
+    OperationPortsRequested: "operation",
+    OperationReleaseRequested: "operation",
 }
 CLOSES: dict[type[Event], str] = {
     InstanceActive: "spawn",
@@ -55,6 +62,9 @@ CLOSES: dict[type[Event], str] = {
     InstanceDrifted: "drift",
     InstanceDriftRefused: "drift",
     InstanceDriftFailed: "drift",
+    OperationCompleted: "operation",
+    OperationReleased: "operation",
+    OperationRefused: "operation",
 }
 #: A host may go through several states for one request; only a refusal says that none of them comes.
 OF_HOSTS = (HostDown, HostDraining, HostReturned, HostUp, HostRefused)
@@ -141,4 +151,4 @@ class Requests:
 
 
 def _what(event: Event) -> str:
-    return str(getattr(event, "instance", "") or getattr(event, "host", ""))
+    return str(getattr(event, "instance", "") or getattr(event, "host", "") or getattr(event, "operation", ""))

@@ -77,6 +77,9 @@ def test_the_rows_of_a_small_life() -> None:
         "enis": 0,
         "cloud_leaks": 0,
         "skipped": 0,
+        "operations": 0,
+        "operation_items": 0,
+        "requests": 0,
     }
     assert views.rows("networks")[("net1",)].labels == ["blue", "net1"]
     assert views.row("networks", ("net9",)) is None

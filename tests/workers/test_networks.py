@@ -48,6 +48,7 @@ SUBNET = SubnetCreated(subnet="legacy-a", network="legacy", cidr="10.7.0.0/24", 
 
 
 NO_VNI = "no VXLAN network identifier: RFC 7348 has 1 to 16777215"
+UNKNOWN = f"no known network model; there are {', '.join(sorted(MODELS))}"
 LOCAL = "the VLANs of this model are local to the leaf pairs"
 OVERLAPS = "overlaps 10.7.0.0/24 of network legacy in VRF vrf1"
 HOST_BITS = "no IPv4 network: 10.8.0.1/24 has host bits set"
@@ -107,7 +108,7 @@ def test_a_network_is_created_with_its_subnet(wish: Any, network: Any, sub: Any)
         case("VNI of 25 bits", {"model": "evpn", "vni": 1 << 24}, NO_VNI, "vni", "16777216"),
         case("a VNI for a provider network", {"vlan": 5, "vni": 9}, "a network of this model has no VNI", "vni", "9"),
         case("a VLAN for an EVPN network", {"model": "evpn", "vlan": 9}, LOCAL, "vlan", "9"),
-        case("unknown model", {"model": "atm"}, f"no known network model; there are {', '.join(sorted(MODELS))}", "model", "atm"),
+        case("unknown model", {"model": "atm"}, UNKNOWN, "model", "atm"),
         case("unknown VPC", {"vpc": "nowhere"}, "unknown VPC", "vpc", "nowhere"),
         case("name in use", {"network": "net1"}, "there is a network of this name already", "network", "net1"),
         case("subnet in use", {"subnet": "sub1"}, "there is a subnet of this name already", "subnet", "sub1"),
