@@ -3,7 +3,7 @@
 from bus.events import AzAdded, Event, HostAdded, LeafAdded
 from projections.borders import border_of
 from workers import border, cnc, compute, ipam, liveness, nova, ovs_agent
-from workers.devices.simulated.device import CableDevice
+from workers.devices.simulated.device import CableDevice, all_kinds
 from workers.devices.simulated.fabric import Cable, CableHost, CableLeaf
 from workers.models import MODELS
 from workers.worker import Worker
@@ -28,6 +28,10 @@ def all_workers() -> dict[str, Worker]:
 
 def cable_of(event: Event) -> Cable | None:
     """The device that ``event`` describes, None if it describes none."""
+    for kind in all_kinds().values():
+        device = kind.described_by(event)
+        if device is not None:
+            return device
     match event:
         case LeafAdded(leaf=leaf, vtep=vtep, capacity=capacity, az=az):
             return CableLeaf(leaf, vtep, capacity, az)

@@ -232,8 +232,27 @@ class BorderEntry(Effect, frozen=True, kw_only=True):
         return not self.present
 
 
+class PortEntry(PortEffect, frozen=True, kw_only=True):
+    """A device of another kind than hosts and leaves holds ``entry`` for a claim of the port by ``host``, or does not
+    (``present``): for network models that need no effect of their own (docs/howto/add-a-network-model.md).
+    """
+
+    host: str
+    entry: dict[str, str]
+    present: bool
+
+    @property
+    def slot(self) -> Slot:
+        return (self.device, "entry", self.port, str(self.generation))
+
+    @property
+    def withdraws(self) -> bool:
+        return not self.present
+
+
 AnyEffect = (
-    PlugVnic
+    PortEntry
+    | PlugVnic
     | UnplugVnic
     | InstallFlows
     | RemoveFlows

@@ -153,12 +153,12 @@ async def _networks(options: Options, *, as_json: bool) -> None:
     for pool in pools:
         network = str(getattr(pool, "network"))  # noqa: B009 rows of any table come as Row
         free[network] = free.get(network, 0) + int(getattr(pool, "free"))  # noqa: B009
-    columns = ("network", "vpc", "vrf", "vni", "labels")
+    columns = ("network", "vpc", "vrf", "vni", "labels", "model", "vlan")
     table = [[*(getattr(row, column) for column in columns), free.get(getattr(row, "network"), 0)] for row in found]  # noqa: B009
     if as_json:
         print_json([dict(zip((*columns, "free"), row, strict=True)) for row in table])
     else:
-        print_table(f"{len(found)} networks", (*columns, "free"), [[*r[:4], " ".join(r[4]), r[5]] for r in table])
+        print_table(f"{len(found)} networks", (*columns, "free"), [[*r[:4], " ".join(r[4]), *r[5:]] for r in table])
 
 
 @click.command()
