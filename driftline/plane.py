@@ -16,7 +16,7 @@ from bus.subjects import PREFIX, host_filter
 from driftline.channel import BusChannel
 from driftline.clouds import with_cloud
 from driftline.errors import NotDone, UsageError
-from driftline.parts import all_workers, beyond_of, cable_of
+from driftline.parts import all_workers, cables_of
 from driftline.stack import Bus, Stack
 from projections.runner import Projector
 from projections.world import World
@@ -195,14 +195,14 @@ async def _keep_cabled(log: Log, devices: SimulatedDevices, world: World, after:
 def cable(devices: SimulatedDevices, world: World, records: Iterable[Recorded]) -> None:
     """Put up what ``world`` takes of ``records``, and so every fold; what cannot be is told and left out."""
     for r in records:
-        described = cable_of(r.event)
+        described = cables_of(r.event)
         taken = world.evolve(r)
-        if described is None:
+        if not described:
             continue
         if not taken:
-            log.warning("not cabled", id=r.id, cable=described, reason="repeats or contradicts what the log says")
+            log.warning("not cabled", id=r.id, cables=described, reason="repeats or contradicts what the log says")
             continue
         try:
-            devices.cable([described, *beyond_of(r.event)])
+            devices.cable(described)
         except ValueError as error:
-            log.warning("not cabled", id=r.id, cable=described, reason=str(error))
+            log.warning("not cabled", id=r.id, cables=described, reason=str(error))

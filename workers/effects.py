@@ -367,6 +367,24 @@ class ConfigureIngress(DeviceEffect, frozen=True, kw_only=True):
     listeners: tuple[HeldListener, ...]
 
 
+class PortEntry(PortEffect, frozen=True, kw_only=True):
+    """A device of another kind than hosts and leaves holds ``entry`` for a claim of the port by ``host``, or does not
+    (``present``): for network models that need no effect of their own (docs/howto/add-a-network-model.md).
+    """
+
+    host: str
+    entry: dict[str, str]
+    present: bool
+
+    @property
+    def slot(self) -> Slot:
+        return (self.device, "entry", self.port, str(self.generation))
+
+    @property
+    def withdraws(self) -> bool:
+        return not self.present
+
+
 AnyEffect = (
     PlugVnic
     | UnplugVnic
@@ -386,6 +404,7 @@ AnyEffect = (
     | ClearMac
     | InstallPolicy
     | ConfigureIngress
+    | PortEntry
 )
 
 #: What an audit found, or what came of an effect on the cloud.

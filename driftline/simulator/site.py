@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bus.envelope import Envelope, Recorded
 from driftline.invariants import Auditor, Violation
-from driftline.parts import all_workers, beyond_of, cable_of
+from driftline.parts import all_workers, cables_of
 from driftline.simulator.bus import CALM, Store
 from driftline.simulator.devices import Machinery, WatchedFabric
 from driftline.simulator.draft import HEALTHY
@@ -120,8 +120,7 @@ class Site:
 
     def _cable(self) -> None:
         events = self.scenario.place.events
-        cables = [cable for cable in map(cable_of, events) if cable is not None]
-        cables += [cable for event in events for cable in beyond_of(event)]
+        cables = [cable for event in events for cable in cables_of(event)]
         for cable in sorted(cables, key=lambda one: isinstance(one, CableHost)):  # hosts hang on leaves
             self.fabric.cable(cable)
         for number, event in enumerate(events, start=1):
@@ -133,9 +132,9 @@ class Site:
         try:
             self.auditor.take([r])
             self.mirror.take(r)
-            cable = cable_of(r.event)
-            if isinstance(cable, CableDevice):
-                self.fabric.cable(cable)
+            for cable in cables_of(r.event):
+                if isinstance(cable, CableDevice):
+                    self.fabric.cable(cable)
         except Exception as error:  # noqa: BLE001  # whatever it is, the run ends with it
             self.fail(error, f"event {r.position}")
         self.judge()

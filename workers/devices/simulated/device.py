@@ -3,10 +3,13 @@
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
+from functools import cache
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from bus.events import Event
 from workers.devices.simulated import kinds
 from workers.effects import AnyEffect, Difference
 
@@ -49,21 +52,52 @@ class Device(Protocol):
         ...
 
 
+def described_by_none(event: Event) -> CableDevice | None:
+    """The ``described_by`` of a kind that only tests put up."""
+    return None
+
+
 class Kind(NamedTuple):
-    """A kind of device: every module of ``kinds`` with a ``KIND`` is one. ``make`` takes its name and its options."""
+    """A kind of device: every module of ``kinds`` with a ``KIND`` is one. ``make`` takes its name and its options.
+
+    ``described_by``: the device of this kind that an event (an ``*.added``) describes besides hosts and leaves.
+    """
 
     name: str
     make: Callable[[str, Mapping[str, str]], Device]
+    described_by: Callable[[Event], CableDevice | None] = described_by_none
 
 
-KINDS: dict[str, Kind] = {}
+_KINDS: dict[str, Kind] = {}
+
+
+@cache
+def _find() -> None:
+    modules = [importlib.import_module(f"{kinds.__name__}.{m.name}") for m in pkgutil.iter_modules(kinds.__path__)]
+    for module in modules:
+        register(module.KIND)
+
+
+def all_kinds() -> Mapping[str, Kind]:
+    """The kinds by name."""
+    _find()  # not at import: a kind's module needs this one
+    return MappingProxyType(_KINDS)
+
+
+def register(kind: Kind) -> None:
+    """Make ``kind`` known. Raises ValueError if another has its name."""
+    if _KINDS.setdefault(kind.name, kind) is not kind:
+        raise ValueError(f"name: there is a kind of device {kind.name} already")
+
+
+def forget(name: str) -> None:
+    """Undo ``register``, for a test that brings a kind of its own. Raises KeyError."""
+    del _KINDS[name]
 
 
 def make(cable: CableDevice) -> Device:
     """The device that ``cable`` describes, empty. Raises ValueError for an unknown kind or wrong options."""
-    if not KINDS:  # a kind's module needs this one
-        modules = [importlib.import_module(f"{kinds.__name__}.{m.name}") for m in pkgutil.iter_modules(kinds.__path__)]
-        KINDS.update({module.KIND.name: module.KIND for module in modules})
-    if cable.kind not in KINDS:
-        raise ValueError(f"device {cable.device}: kind: {cable.kind} is none of {', '.join(sorted(KINDS)) or 'none'}")
-    return KINDS[cable.kind].make(cable.device, cable.options)
+    known = all_kinds()
+    if cable.kind not in known:
+        raise ValueError(f"device {cable.device}: kind: {cable.kind} is none of {', '.join(sorted(known)) or 'none'}")
+    return known[cable.kind].make(cable.device, cable.options)

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from workers.devices.simulated.device import Device, Kind
+from bus.events import AzAdded, Event
+from projections.borders import border_of
+from workers.devices.simulated.device import CableDevice, Device, Kind
 from workers.effects import AnyEffect, BorderEntry
 
 #: (kind, one, other)
@@ -68,4 +70,13 @@ def make(name: str, options: Mapping[str, str]) -> Device:
     return BorderDevice(name, options)
 
 
-KIND = Kind("border", make)
+def described_by(event: Event) -> CableDevice | None:
+    """Each zone has a border."""
+    match event:
+        case AzAdded(az=az, region=region):
+            return CableDevice(border_of(az), "border", {"az": az, "region": region})
+        case _:
+            return None
+
+
+KIND = Kind("border", make, described_by)

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from bus.events import CloudDifference, CloudResource
+from bus.events import CLOUD, CloudDifference, CloudResource, Event, HostAdded
 from workers.cloud_effects import AssociateFloatingIp, AttachEni, AuditCloud, CollectLeak, DeleteEni, EnsureEni
-from workers.devices.simulated.device import Kind
+from workers.devices.simulated.device import CableDevice, Kind
 from workers.effects import AnyEffect, Difference
 from workers.enis_of_types import NODES_OWN, eni_limit
 
@@ -164,4 +164,10 @@ def _eni_id(port: str, subnet: str) -> str:
     return f"eni-{hashlib.sha256(f'{subnet}/{port}'.encode()).hexdigest()[:17]}"
 
 
-KIND = Kind("cloud", CloudDevice)
+def described_by(event: Event) -> CableDevice | None:
+    """A node is an instance of a public cloud, so there is one."""
+    is_node = isinstance(event, HostAdded) and event.kind == "node"
+    return CableDevice(CLOUD, "cloud") if is_node else None
+
+
+KIND = Kind("cloud", CloudDevice, described_by)

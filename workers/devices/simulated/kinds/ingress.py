@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 
-from workers.devices.simulated.device import Kind
+from bus.events import Event, IngressAdded
+from workers.devices.simulated.device import CableDevice, Kind
 from workers.effects import INGRESS, AnyEffect, ConfigureIngress, HeldListener
 
 
@@ -48,4 +49,8 @@ def _make(name: str, options: Mapping[str, str]) -> Ingress:
     return Ingress(name)
 
 
-KIND = Kind(INGRESS, _make)
+def _described_by(event: Event) -> CableDevice | None:
+    return CableDevice(event.ingress, INGRESS) if isinstance(event, IngressAdded) else None
+
+
+KIND = Kind(INGRESS, _make, _described_by)

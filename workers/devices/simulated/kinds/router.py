@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from workers.devices.simulated.device import Device, Kind
+from bus.events import Event, RouterAdded
+from workers.devices.simulated.device import CableDevice, Device, Kind
 from workers.effects import AnyEffect, RouterGateway
 
 
@@ -90,4 +91,9 @@ def make(name: str, options: Mapping[str, str]) -> Device:
     return RouterDevice(name)
 
 
-KIND = Kind("router", make)
+def described_by(event: Event) -> CableDevice | None:
+    """The core router is described by itself."""
+    return CableDevice(event.router, "router") if isinstance(event, RouterAdded) else None
+
+
+KIND = Kind("router", make, described_by)
