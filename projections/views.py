@@ -12,6 +12,8 @@ import msgspec
 from bus.envelope import Recorded, Rejected
 from bus.events import EVENT_TYPES, Event
 from projections.addresses import Addresses
+from projections.block_routes import BlockRoutes
+from projections.blocks import Blocks
 from projections.borders import Borders
 from projections.drifts import Drifts
 from projections.fold import NOTHING, Fold, Key, Row, Table, Touched
@@ -39,6 +41,8 @@ PROJECTIONS: tuple[type[Fold], ...] = (
     Trunks,
     Vpcs,
     Borders,
+    Blocks,
+    BlockRoutes,
 )
 
 

@@ -76,6 +76,7 @@ class NetworkRow(Row):
     labels: list[str]
     model: str = "evpn"
     vlan: int = 0
+    block_length: int = 0
 
 
 class SubnetRow(Row):
@@ -218,6 +219,7 @@ class World(Fold):
             labels=list(e.labels),
             model=e.model,
             vlan=e.vlan,
+            block_length=e.block_length,
         )
         touched = self._put("networks", (e.network,), row)
         if touched:

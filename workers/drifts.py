@@ -21,7 +21,7 @@ from projections.instances import MOVABLE, InstanceRow
 from projections.port_rows import PortRow
 from workers.models import MODELS
 from workers.models.model import Refusal
-from workers.nova_state import NovaState, cleaned, fail, kinds_for, take_down
+from workers.nova_state import NovaState, allocator_for, cleaned, fail, kinds_for, take_down
 from workers.scheduler import Choice
 from workers.worker import Decision, Emit
 
@@ -132,6 +132,8 @@ def _start(state: NovaState, row: InstanceRow, target: str | None, correlation: 
         from_host=port.host,
         generation=port.generation,
         port_name=port.name,
+        network=port.network,
+        allocator=allocator_for(state, port.network, None),
     )
     yield Emit(scheduled, correlation)
 

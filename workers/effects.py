@@ -330,6 +330,34 @@ class ClearMac(DeviceEffect, frozen=True, kw_only=True):
         return False
 
 
+class BlockRoute(Effect, frozen=True, kw_only=True):
+    """The device knows the way to the block ``cidr`` of ``host``, or does not (``present``). See ``RouteKind``.
+
+    ``gateway`` is what the host answers to as the block's own. An ``epoch`` older than the last one taken is ignored.
+    """
+
+    az: str
+    cidr: str
+    kind: str
+    host: str
+    vrf: str
+    gateway: str
+    epoch: int
+    present: bool
+
+    @property
+    def slot(self) -> Slot:
+        return (self.device, "block", self.cidr)
+
+    @property
+    def version(self) -> int:
+        return self.epoch
+
+    @property
+    def withdraws(self) -> bool:
+        return True  # tried until it succeeds: a way that one host lacks would be a hole for ever
+
+
 AnyEffect = (
     PlugVnic
     | UnplugVnic
@@ -346,6 +374,7 @@ AnyEffect = (
     | RouterGateway
     | LookForDuplicates
     | ClearMac
+    | BlockRoute
 )
 
 #: What an audit found.

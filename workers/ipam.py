@@ -3,7 +3,6 @@
 An address is given out once and given back only when both planes have confirmed that nothing of the port is left.
 """
 
-import ipaddress
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from bus.events import (
     HostFenced,
     HostResynced,
     InstanceTerminating,
+    PortAddressOffered,
     PortAllocated,
     PortBindRequested,
     PortBound,
@@ -32,10 +32,10 @@ from projections.instances import ENDED
 from projections.port_rows import PortRow
 from projections.world import HostRow, NetworkRow
 from workers import claims_of_ports
-from workers.claims import claim
+from workers.claims import claim, mac_of
 from workers.ipam_requests import REQUESTS
 from workers.ipam_state import IpamState
-from workers.models import allocator_of, segment_on
+from workers.models import MODELS, allocator_of, segment_on
 from workers.models.model import IPAM, Refusal, Segment
 from workers.orphans import LAST_LOOK, is_unclaimed, orphans
 from workers.worker import Decision, Due, Emit, Now, Worker, settles_nothing
@@ -59,9 +59,12 @@ def decide(state: IpamState, r: Recorded) -> Iterable[Decision]:
     match r.event:
         case PortCreateRequested() as request:
             return _create(state, request)
+        case PortAllocated(port=name):  # by a host that had died meanwhile
+            port = state.ports.get(name)
+            return _unbind_for_dead_host(state, port) if port is not None else ()
         case PortClaimed(port=name):  # said by a process that died before its next word
             return claims_of_ports.tell_the_old(state, name)
-        case PortClaimRequested() as request:
+        case PortClaimRequested() | PortAddressOffered() as request:
             return claims_of_ports.requested(state, r, request)
         case PortBindRequested() | PortDeleteRequested() as request:
             return _bind_or_unbind(state, state.ports.current(request), request)
@@ -80,7 +83,7 @@ def _bind_or_unbind(
         return
     if isinstance(request, PortDeleteRequested):
         yield from _unbind(state, port)
-    elif not port.bound:
+    elif not port.bound and (port.model not in MODELS or MODELS[port.model].allocator == IPAM):
         yield Emit(PortBound(**claim(port), vlan=port.vlan, vni=port.vni))
 
 
@@ -128,12 +131,12 @@ def due(state: IpamState, now: Now) -> Iterable[Due]:
 def _create(state: IpamState, request: PortCreateRequested) -> Iterable[Decision]:
     if state.ports.get(request.port) or request.port in state.ports.gone:
         return ()
+    if _allocator(state, request) != IPAM:
+        return ()
     instance = state.instances.get(request.instance)
     if instance is not None and (instance.terminating or instance.cleaned or instance.state in ENDED):
         gone = Refusal("the instance is being deleted", "instance", request.instance)
         return (Emit(_refuse(request, gone)),)
-    if _allocator(state, request) != IPAM:
-        return ()
     found = _find(state, request)
     return (Emit(_refuse(request, found) if isinstance(found, Refusal) else _allocate(request, found)),)
 
@@ -218,11 +221,6 @@ def _allocate(request: PortCreateRequested, grant: Grant) -> PortAllocated:
     )
 
 
-def mac_of(ip: str) -> str:
-    """The MAC that goes with an address: OpenStack's fa:16 and the four octets, so unique wherever the address is."""
-    return "fa:16:" + ipaddress.IPv4Address(ip).packed.hex(":")
-
-
 WORKER = Worker(
     name="ipam",
     state=IpamState,
@@ -233,6 +231,8 @@ WORKER = Worker(
                 PortBindRequested,
                 PortDeleteRequested,
                 PortClaimRequested,
+                PortAddressOffered,
+                PortAllocated,
                 PortClaimed,
                 PortOrphanSeen,
             ),

@@ -4,11 +4,12 @@ Each kind of request has a module of its own, with a table from event types to w
 """
 
 from bus.events import Event
-from workers import networks, vpcs
+from workers import blocks, networks, vpcs
 from workers.ipam_state import Handler
 
 #: By event type. A module's table is merged in here.
 REQUESTS: dict[type[Event], Handler] = {
     **vpcs.REQUESTS,
     **networks.ANSWERS,
+    **blocks.REQUESTS,
 }

@@ -5,6 +5,7 @@ from typing import Any
 
 from bus.envelope import Recorded
 from projections.addresses import Addresses
+from projections.blocks import Blocks
 from projections.hosts import Hosts
 from projections.instances import Instances
 from projections.network_requests import NetworkRequests
@@ -21,9 +22,10 @@ class IpamState(State):
         self.world, self.ports, self.addresses = World(), Ports(), Addresses()
         self.instances, self.hosts = Instances(), Hosts()
         self.vpcs, self.requests = Vpcs(), NetworkRequests()
+        self.blocks = Blocks()
         self.looked_us = 0
         folds = (self.world, self.ports, self.addresses, self.instances, self.hosts)
-        super().__init__(*folds, self.vpcs, self.requests)
+        super().__init__(*folds, self.vpcs, self.requests, self.blocks)
 
 
 #: Answers one request that is not about a port: (state, record, event) -> decisions.

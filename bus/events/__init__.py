@@ -1,6 +1,19 @@
 """The event language, one file per aggregate. ``EVENT_TYPES`` lists it whole; ``AnyEvent`` is its union."""
 
 from bus.events.base import Event, RealisedBy, Token, tag_of
+from bus.events.block import (
+    BlockEvent,
+    BlockRouteSet,
+    HostBlockAnnounced,
+    HostBlockAssigned,
+    HostBlockRefused,
+    HostBlockReleased,
+    HostBlockReleaseRefused,
+    HostBlockReleaseRequested,
+    HostBlockRequested,
+    PortAddressOffered,
+    RouteKind,
+)
 from bus.events.host import (
     BARE_METAL,
     AzAdded,
@@ -235,6 +248,15 @@ AnyEvent = (
     | BorderEntryAdded
     | BorderEntryRemoved
     | BorderEntryFailed
+    | HostBlockRequested
+    | HostBlockAssigned
+    | HostBlockRefused
+    | HostBlockAnnounced
+    | HostBlockReleaseRequested
+    | HostBlockReleased
+    | HostBlockReleaseRefused
+    | PortAddressOffered
+    | BlockRouteSet
 )
 
 #: Every event type, in the order of the union above.
@@ -248,6 +270,8 @@ __all__ = [
     "OVS_AGENT",
     "AnyEvent",
     "AzAdded",
+    "BlockEvent",
+    "BlockRouteSet",
     "BorderEntryAdded",
     "BorderEntryEvent",
     "BorderEntryFailed",
@@ -265,6 +289,13 @@ __all__ = [
     "HostAgentStarted",
     "HostAuditRequested",
     "HostAudited",
+    "HostBlockAnnounced",
+    "HostBlockAssigned",
+    "HostBlockRefused",
+    "HostBlockReleaseRefused",
+    "HostBlockReleaseRequested",
+    "HostBlockReleased",
+    "HostBlockRequested",
     "HostDifference",
     "HostDown",
     "HostDrainRequested",
@@ -313,6 +344,7 @@ __all__ = [
     "NetworkGatewayChangeRequested",
     "NetworkGatewayChanged",
     "NetworkRefused",
+    "PortAddressOffered",
     "PortAllocated",
     "PortBindRequested",
     "PortBound",
@@ -338,6 +370,7 @@ __all__ = [
     "PortUnplugged",
     "RealisedBy",
     "RegionAdded",
+    "RouteKind",
     "RouterAdded",
     "RouterGatewayConfigured",
     "SpawnRequested",

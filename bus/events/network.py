@@ -42,6 +42,7 @@ class NetworkCreated(Event, tag="network.created.v1", frozen=True, kw_only=True)
     labels: tuple[Token, ...] = ()
     model: Token = "evpn"
     vlan: VlanOrNone = 0
+    block_length: Annotated[int, msgspec.Meta(ge=0, le=32)] = 0
 
 
 class SubnetCreated(Event, tag="subnet.created.v1", frozen=True, kw_only=True):

@@ -133,6 +133,7 @@ class Network(Entry, frozen=True):
     labels: tuple[Token, ...] = ()
     model: Token = "evpn"
     vlan: VlanOrNone = 0
+    block_length: Annotated[int, msgspec.Meta(ge=0, le=32)] = 0
 
 
 class Subnet(Entry, frozen=True):
@@ -257,6 +258,7 @@ def _tenancy(file: WorldFile) -> Iterator[AnyEvent]:
             labels=network.labels,
             model=network.model,
             vlan=network.vlan,
+            block_length=network.block_length,
         )
     for subnet in file.subnet:
         with _naming(f"subnet {subnet.name}"):

@@ -14,7 +14,8 @@ from typing import TypeVar
 
 import msgspec
 
-from workers.effects import AnyEffect, InstallFlows, PlugVnic, RemoveFlows, UnplugVnic
+from workers.devices.simulated.blocks import BlockEntry, BlockTable
+from workers.effects import AnyEffect, BlockRoute, InstallFlows, PlugVnic, RemoveFlows, UnplugVnic
 
 T = TypeVar("T")
 
@@ -58,6 +59,8 @@ class HostState(msgspec.Struct, frozen=True, tag=True):
     kept: dict[str, int] = {}
     powered: bool = True
     cut_off: bool = False
+    blocks: dict[str, BlockEntry] = {}
+    block_epochs: dict[str, int] = {}
 
 
 class HostDevice:
@@ -83,6 +86,7 @@ class HostDevice:
         self.kept: dict[str, int] = {}
         self.powered = True
         self.cut_off = False
+        self.blocks = BlockTable()
         self._installs = 0
         self._flows_of_vlan: dict[int, int] = {}
         # By port: the newest generation of which nothing is here and nothing may come any more.
@@ -123,6 +127,8 @@ class HostDevice:
             case RemoveFlows(port=port, generation=generation):
                 self.withdraw_flows(port, generation)
                 return ""
+            case BlockRoute():
+                return self.blocks.perform(effect)
             case _:
                 return f"host {self.host}: a host cannot perform {type(effect).__name__}"
 
@@ -202,6 +208,7 @@ class HostDevice:
             _sorted(self.kept),
             self.powered,
             self.cut_off,
+            *self.blocks.state(),
         )
 
     def restore(self, state: HostState) -> None:
@@ -211,6 +218,7 @@ class HostDevice:
         self.cookie, self._installs, self.resynced = state.cookie, state.installs, state.resynced
         self.kept = dict(state.kept)
         self.powered, self.cut_off = state.powered, state.cut_off
+        self.blocks.restore(state.blocks, state.block_epochs)
         self._flows_of_vlan = {}
         for flow in self.flows.values():
             self._flows_of_vlan[flow.vlan] = self._flows_of_vlan.get(flow.vlan, 0) + 1
