@@ -42,7 +42,7 @@ RouteKey = tuple[str, str, str]
 
 
 class BlockRoutes(Fold):
-    """All devices' routes to blocks."""
+    """The routes of all devices to blocks."""
 
     TABLES = (Table("block_routes", BlockRouteRow, ("router", "vrf", "cidr")),)
 

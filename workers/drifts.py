@@ -124,6 +124,7 @@ def _start(state: NovaState, row: InstanceRow, target: str | None, correlation: 
         return
     if row.state == "drifting":
         yield _failed(row, port, f"overtaken by a drift to {choice.host}")
+    allocator = allocator_for(state, port.network, None)
     scheduled = InstanceDriftScheduled(
         instance=row.instance,
         name=row.name,
@@ -132,8 +133,8 @@ def _start(state: NovaState, row: InstanceRow, target: str | None, correlation: 
         from_host=port.host,
         generation=port.generation,
         port_name=port.name,
-        network=port.network,
-        allocator=allocator_for(state, port.network, None),
+        network=port.network if allocator else None,
+        allocator=allocator,
     )
     yield Emit(scheduled, correlation)
 

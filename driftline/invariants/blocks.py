@@ -56,12 +56,14 @@ class BlockBook:
                 self.held.pop((port, generation), None)
             case PortDeleted(port=port):
                 self.held = {key: e for key, e in self.held.items() if key[0] != port}
-            case HostDown(host=host):
-                self.down.add(host)
-            case HostUp(host=host):
-                self.down.discard(host)
             case _:
-                pass
+                self._host(r)
+
+    def _host(self, r: Recorded) -> None:
+        if isinstance(r.event, HostDown):
+            self.down.add(r.event.host)
+        elif isinstance(r.event, HostUp):
+            self.down.discard(r.event.host)
 
     def _answered(self, r: Recorded) -> None:
         if r.cause in self.asked:
