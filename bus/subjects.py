@@ -100,6 +100,7 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
         *("direct_connect.create_requested", "direct_connect.fail_requested", "direct_connect.restore_requested"),
         *("host.fail_requested", "host.drain_requested", "host.return_requested"),
         *("host.audit_requested", "leaf.audit_requested", "cloud.audit_requested"),
+        "host.block_release_requested",
         *("router.added", "network.create_requested", "network.gateway_change_requested"),
         "leaf.mac_clear_requested",
         *("policy.create_requested", "policy.delete_requested"),
@@ -128,6 +129,7 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
         *("leaf.mac_duplicate_detected", "leaf.mac_cleared"),
     ),
     "ipam": (
+        *("host.block_assigned", "host.block_refused"),
         *("port.allocated", "port.refused", "port.bound", "port.unbound", "port.deleted"),
         *("port.claimed", "port.claim_refused", "port.claim_cleared", "port.orphan_seen"),
         *("network.created", "subnet.created", "network.refused", "network.gateway_changed"),
@@ -153,11 +155,16 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
         *("port.floating_ip_associated", "port.floating_ip_refused"),
         *("cloud.audit_requested", "cloud.audited", "cloud.leak_collected"),
     ),
+    "host-ipam": (
+        *("port.allocated", "port.refused", "port.bound", "port.address_offered", "port.claim_refused"),
+        *("host.block_requested", "host.block_released", "host.block_release_refused"),
+    ),
+    "block-routes": ("router.block_route_set", "host.block_announced"),
     "liveness": (*("host.suspected", "host.down", "host.returned", "host.up", "host.draining", "host.refused"),),
     "core-router": ("router.gateway_configured",),
 }
 ROLES: tuple[str, ...] = tuple(_PUBLISHERS)
-HOST_ROLES = ("compute", "ovs-agent")
+HOST_ROLES = ("compute", "ovs-agent", "host-ipam")
 
 
 def publish_permissions(role: str, host: str = "*") -> list[str]:

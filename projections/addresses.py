@@ -128,7 +128,9 @@ class Addresses(Fold):
         super().__init__()
         self.pools: dict[str, Pool] = {}
         self._by_network: dict[str, Pool] = {}
-        self._held: dict[str, PortAllocated] = {}
+        self._held: dict[str, PortClaim] = {}
+        #: By port and generation: addresses of claims before the current one, which had others.
+        self._left: dict[str, dict[int, PortClaim]] = {}
         #: By port and generation: the leaf pair and VNI on which a claim uses a VLAN.
         self._claims: dict[str, dict[int, tuple[str, int]]] = {}
         self._newest: dict[str, int] = {}
@@ -204,25 +206,44 @@ class Addresses(Fold):
         held, keys = self.tables["addresses"], [(e.vrf, ip) for ip in (e.ip, *e.secondary_ips)]
         if e.port in self._held or e.subnet not in self.pools or any(key in held for key in keys):
             return NOTHING
+        return (*self._hold(e), *self._use_segment(e))
+
+    def _hold(self, e: PortClaim) -> tuple[Touched, ...]:
         self._held[e.port] = e
+        held, keys = self.tables["addresses"], [(e.vrf, ip) for ip in (e.ip, *e.secondary_ips)]
         pool = self._count(e.subnet, len(keys))
         for vrf, ip in keys:
             held[vrf, ip] = AddressRow(vrf=vrf, ip=ip, subnet=e.subnet, port=e.port, mac=e.mac)
             pool.take(ip)
-        return (*(("addresses", key) for key in keys), ("pools", (e.subnet,)), *self._use_segment(e))
+        return (*(("addresses", key) for key in keys), ("pools", (e.subnet,)))
+
+    def _free(self, held: PortClaim) -> tuple[Touched, ...]:
+        keys = [(held.vrf, ip) for ip in (held.ip, *held.secondary_ips)]
+        pool = self._count(held.subnet, -len(keys))
+        for key in keys:
+            del self.tables["addresses"][key]
+            pool.give_back(key[1])
+        return (*(("addresses", key) for key in keys), ("pools", (held.subnet,)))
 
     @on(PortClaimed)
     def _claimed(self, r: Recorded, e: PortClaimed) -> tuple[Touched, ...]:
-        """Another claim of a port: the address stays, a VLAN of another leaf pair may be needed."""
+        """Another claim of a port: a VLAN of another leaf pair may be needed. The address stays, or is one more."""
         if e.port not in self._held or e.generation <= self._newest[e.port]:
             return NOTHING
-        return self._use_segment(e)
+        moved: tuple[Touched, ...] = ()
+        held = self._held[e.port]
+        if (held.vrf, held.ip) != (e.vrf, e.ip) and (e.vrf, e.ip) not in self.tables["addresses"]:
+            self._left.setdefault(e.port, {})[held.generation] = held
+            moved = self._hold(e)
+        return (*moved, *self._use_segment(e))
 
     @on(PortClaimCleared)
     def _claim_cleared(self, r: Recorded, e: PortClaimCleared) -> tuple[Touched, ...]:
         self._leave_host(e.port, e.generation)
         segment_key = self._claims.get(e.port, {}).pop(e.generation, None)
-        return () if segment_key is None else (self._leave_segment(segment_key),)
+        left = self._left.get(e.port, {}).pop(e.generation, None)
+        freed = self._free(left) if left is not None else NOTHING
+        return freed if segment_key is None else (*freed, self._leave_segment(segment_key))
 
     def _use_segment(self, e: PortClaim) -> tuple[Touched, ...]:
         self._newest[e.port] = e.generation
@@ -262,16 +283,12 @@ class Addresses(Fold):
         if held is None:
             return NOTHING
         del self._newest[e.port]
-        keys = [(held.vrf, ip) for ip in (held.ip, *held.secondary_ips)]
-        pool = self._count(held.subnet, -len(keys))
-        for key in keys:
-            del self.tables["addresses"][key]
-            pool.give_back(key[1])
+        freed = [touched for one in (held, *self._left.pop(e.port, {}).values()) for touched in self._free(one)]
         for generation in list(self._hosts_of.get(e.port, ())):
             self._leave_host(e.port, generation)
         self._hosts_of.pop(e.port, None)
         segments = [self._leave_segment(segment_key) for segment_key in self._claims.pop(e.port).values()]
-        return (*(("addresses", key) for key in keys), ("pools", (held.subnet,)), *segments)
+        return (*freed, *segments)
 
     def _count(self, subnet: str, change: int) -> Pool:
         pool = self.pools[subnet]

@@ -12,6 +12,8 @@ import msgspec
 from bus.envelope import Recorded, Rejected
 from bus.events import EVENT_TYPES, Event
 from projections.addresses import Addresses
+from projections.block_routes import BlockRoutes
+from projections.blocks import Blocks
 from projections.borders import Borders
 from projections.clusters import Clusters
 from projections.drifts import Drifts
@@ -49,6 +51,8 @@ PROJECTIONS: tuple[type[Fold], ...] = (
     Borders,
     Operations,
     Requests,
+    Blocks,
+    BlockRoutes,
 )
 
 

@@ -85,6 +85,7 @@ class NetworkRow(Row):
     model: str = "evpn"
     vlan: int = 0
     policy: bool = False
+    block_length: int = 0
 
 
 class SubnetRow(Row):
@@ -240,6 +241,7 @@ class World(Fold):
             model=e.model,
             vlan=e.vlan,
             policy=e.policy,
+            block_length=e.block_length,
         )
         touched = self._put("networks", (e.network,), row)
         if touched:

@@ -1,5 +1,6 @@
 """The fields by which a report says which claim of which port it speaks of."""
 
+import ipaddress
 from typing import Protocol, TypedDict
 
 
@@ -28,3 +29,8 @@ class HasClaim(Protocol):
 def claim(port: HasClaim) -> Claim:
     """The current claim of ``port``, to be spread into an event."""
     return {"port": port.port, "az": port.az, "host": port.host, "generation": port.generation}
+
+
+def mac_of(ip: str) -> str:
+    """The MAC that goes with an address: OpenStack's fa:16 and the four octets, so unique wherever the address is."""
+    return "fa:16:" + ipaddress.IPv4Address(ip).packed.hex(":")

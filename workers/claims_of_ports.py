@@ -2,11 +2,21 @@
 
 from collections.abc import Iterable
 
+import msgspec
+
 from bus.envelope import Recorded
-from bus.events import PortClaimCleared, PortClaimed, PortClaimRefused, PortClaimRequested, PortDeleted, PortUnbound
+from bus.events import (
+    PortAddressOffered,
+    PortClaimCleared,
+    PortClaimed,
+    PortClaimRefused,
+    PortClaimRequested,
+    PortDeleted,
+    PortUnbound,
+)
 from projections.port_rows import PortRow, StaleClaimRow
 from projections.world import HostRow
-from workers.claims import claim
+from workers.claims import claim, mac_of
 from workers.ipam_state import IpamState
 from workers.limits import fits
 from workers.models import allocator_of, model_of, segment_on
@@ -14,14 +24,14 @@ from workers.models.model import IPAM, Refusal, Segment
 from workers.worker import Decision, Emit
 
 
-def requested(state: IpamState, r: Recorded, request: PortClaimRequested) -> Iterable[Decision]:
+def requested(state: IpamState, r: Recorded, request: PortClaimRequested | PortAddressOffered) -> Iterable[Decision]:
     """Figure 11, step 4: the port of this name becomes the host's, if its instance is drifting there now."""
     port = state.ports.get(state.ports.by_name.get(request.name, ""))
     if state.ports.has_answered(request.port, r.id):  # perhaps this process died before its next word
         yield from tell_the_old(state, request.port)
         return
-    if port is not None and allocator_of(state.world.networks[port.network]) != IPAM:
-        return
+    if isinstance(request, PortClaimRequested) and _allocator(state, request, port) != IPAM:
+        return  # the host offers an address first
     problem = _problem(state, request, port)
     host = state.world.hosts.get(request.host)
     if port is None or host is None or problem is not None:
@@ -31,7 +41,8 @@ def requested(state: IpamState, r: Recorded, request: PortClaimRequested) -> Ite
     if isinstance(segment, Refusal):
         yield _refuse(request, segment)
         return
-    yield Emit(_claimed(port, host, segment, state.addresses.pools[port.subnet].gateway))
+    claimed = _claimed(port, host, segment, state.addresses.pools[port.subnet].gateway)
+    yield Emit(_readdressed(claimed, port, request) if isinstance(request, PortAddressOffered) else claimed)
     yield from tell_the_old(state, port.port)
 
 
@@ -58,7 +69,9 @@ def _is_clear(state: IpamState, over: PortRow | StaleClaimRow) -> bool:
     return over.overlay_clear and (over.underlay_clear or state.hosts.is_fenced(over.host))
 
 
-def _problem(state: IpamState, request: PortClaimRequested, port: PortRow | None) -> tuple[str, str, str] | None:
+def _problem(
+    state: IpamState, request: PortClaimRequested | PortAddressOffered, port: PortRow | None
+) -> tuple[str, str, str] | None:
     """(reason, field, value) if the claim cannot be granted."""
     if port is None or port.port != request.port:
         return "no port has this name", "name", request.name
@@ -103,7 +116,29 @@ def _claimed(port: PortRow, host: HostRow, segment: Segment, gateway: str) -> Po
     )
 
 
-def _refuse(request: PortClaimRequested, why: tuple[str, str, str]) -> Emit:
+def _allocator(state: IpamState, request: PortClaimRequested, port: PortRow | None) -> str:
+    """Who addresses the port: for one that is gone, who did."""
+    instance = state.instances.get(request.instance)
+    name = port.network if port is not None else instance.network if instance is not None else ""
+    names = [name] if name else state.world.by_label.get(instance.label, []) if instance is not None else []
+    networks = [state.world.networks[one] for one in names[:1] if one in state.world.networks]
+    return allocator_of(networks[0]) if networks else IPAM
+
+
+def _readdressed(claimed: PortClaimed, port: PortRow, offer: PortAddressOffered) -> PortClaimed:
+    """The claim, with the address that the host has offered out of its own block."""
+    return msgspec.structs.replace(
+        claimed,
+        ip=offer.ip,
+        mac=mac_of(offer.ip),
+        prefix_length=offer.prefix_length,
+        gateway=offer.gateway,
+        physical_network=offer.host,
+        previous_ip=port.ip,
+    )
+
+
+def _refuse(request: PortClaimRequested | PortAddressOffered, why: tuple[str, str, str]) -> Emit:
     reason, field, value = why
     refused = PortClaimRefused(
         port=request.port,

@@ -21,7 +21,7 @@ from projections.instances import MOVABLE, InstanceRow
 from projections.port_rows import PortRow
 from workers.models import MODELS
 from workers.models.model import Refusal
-from workers.nova_state import NovaState, cleaned, fail, kinds_for, take_down
+from workers.nova_state import NovaState, allocator_for, cleaned, fail, kinds_for, take_down
 from workers.scheduler import Choice
 from workers.worker import Decision, Emit
 
@@ -124,6 +124,7 @@ def _start(state: NovaState, row: InstanceRow, target: str | None, correlation: 
         return
     if row.state == "drifting":
         yield _failed(row, port, f"overtaken by a drift to {choice.host}")
+    allocator = allocator_for(state, port.network, None)
     scheduled = InstanceDriftScheduled(
         instance=row.instance,
         name=row.name,
@@ -132,6 +133,8 @@ def _start(state: NovaState, row: InstanceRow, target: str | None, correlation: 
         from_host=port.host,
         generation=port.generation,
         port_name=port.name,
+        network=port.network if allocator else None,
+        allocator=allocator,
     )
     yield Emit(scheduled, correlation)
 

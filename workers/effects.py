@@ -385,6 +385,34 @@ class PortEntry(PortEffect, frozen=True, kw_only=True):
         return not self.present
 
 
+class BlockRoute(Effect, frozen=True, kw_only=True):
+    """The device knows the way to the block ``cidr`` of ``host``, or does not (``present``). See ``RouteKind``.
+
+    ``gateway`` is what the host answers to as the block's own. An ``epoch`` older than the last one taken is ignored.
+    """
+
+    az: str
+    cidr: str
+    kind: str
+    host: str
+    vrf: str
+    gateway: str
+    epoch: int
+    present: bool
+
+    @property
+    def slot(self) -> Slot:
+        return (self.device, "block", self.cidr)
+
+    @property
+    def version(self) -> int:
+        return self.epoch
+
+    @property
+    def withdraws(self) -> bool:
+        return True  # tried until it succeeds: a way that one host lacks would be a hole for ever
+
+
 AnyEffect = (
     PlugVnic
     | UnplugVnic
@@ -405,6 +433,7 @@ AnyEffect = (
     | InstallPolicy
     | ConfigureIngress
     | PortEntry
+    | BlockRoute
 )
 
 #: What an audit found, or what came of an effect on the cloud.

@@ -1,11 +1,11 @@
 """What IPAM grants: an address of a network that fits, a VLAN of the host's leaf pair and room in both its leaves."""
 
-import ipaddress
 from typing import NamedTuple
 
 from bus.events import PortAllocated, PortCreateRequested, PortRefused
 from projections.addresses import Pool
 from projections.world import HostRow, NetworkRow
+from workers.claims import mac_of
 from workers.ipam_state import IpamState
 from workers.limits import fits
 from workers.models import addresses_of, allocator_of, segment_on
@@ -103,8 +103,3 @@ def allocate(request: PortCreateRequested, grant: Grant) -> PortAllocated:
         model=grant.network.model,
         **grant.segment._asdict(),
     )
-
-
-def mac_of(ip: str) -> str:
-    """The MAC that goes with an address: OpenStack's fa:16 and the four octets, so unique wherever the address is."""
-    return "fa:16:" + ipaddress.IPv4Address(ip).packed.hex(":")

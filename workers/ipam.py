@@ -11,6 +11,8 @@ from bus.events import (
     HostFenced,
     HostResynced,
     InstanceTerminating,
+    PortAddressOffered,
+    PortAllocated,
     PortBindRequested,
     PortBound,
     PortClaimed,
@@ -30,6 +32,7 @@ from workers.claims import claim
 from workers.grants import allocate, allocator, find, refuse
 from workers.ipam_requests import REQUESTS
 from workers.ipam_state import IpamState
+from workers.models import MODELS
 from workers.models.model import IPAM, Refusal
 from workers.orphans import LAST_LOOK, is_unclaimed, orphans
 from workers.worker import Decision, Due, Emit, Now, Worker, settles_nothing
@@ -43,9 +46,12 @@ def decide(state: IpamState, r: Recorded) -> Iterable[Decision]:
     match r.event:
         case PortCreateRequested() as request:
             return _create(state, request)
+        case PortAllocated(port=name):  # by a host that had died meanwhile
+            port = state.ports.get(name)
+            return _unbind_for_dead_host(state, port) if port is not None else ()
         case PortClaimed(port=name):  # said by a process that died before its next word
             return claims_of_ports.tell_the_old(state, name)
-        case PortClaimRequested() as request:
+        case PortClaimRequested() | PortAddressOffered() as request:
             return claims_of_ports.requested(state, r, request)
         case PortBindRequested() | PortDeleteRequested() as request:
             return _bind_or_unbind(state, state.ports.current(request), request)
@@ -64,7 +70,7 @@ def _bind_or_unbind(
         return
     if isinstance(request, PortDeleteRequested):
         yield from _unbind(state, port)
-    elif not port.bound:
+    elif not port.bound and (port.model not in MODELS or MODELS[port.model].allocator == IPAM):
         yield Emit(PortBound(**claim(port), vlan=port.vlan, vni=port.vni))
 
 
@@ -112,6 +118,8 @@ def due(state: IpamState, now: Now) -> Iterable[Due]:
 def _create(state: IpamState, request: PortCreateRequested) -> Iterable[Decision]:
     if state.ports.get(request.port) or request.port in state.ports.gone:
         return ()
+    if allocator(state, request) != IPAM:
+        return ()
     instance = state.instances.get(request.instance)
     if instance is not None and (instance.terminating or instance.cleaned or instance.state in ENDED):
         gone = Refusal("the instance is being deleted", "instance", request.instance)
@@ -132,6 +140,8 @@ WORKER = Worker(
                 PortBindRequested,
                 PortDeleteRequested,
                 PortClaimRequested,
+                PortAddressOffered,
+                PortAllocated,
                 PortClaimed,
                 PortOrphanSeen,
             ),

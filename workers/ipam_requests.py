@@ -4,7 +4,7 @@ Each kind of request has a module of its own, with a table from event types to w
 """
 
 from bus.events import Event
-from workers import bulk, cluster_requests, networks, policy_requests, vpcs
+from workers import blocks, bulk, cluster_requests, networks, policy_requests, vpcs
 from workers.ipam_state import Handler
 
 #: By event type. A module's table is merged in here.
@@ -14,4 +14,5 @@ REQUESTS: dict[type[Event], Handler] = {
     **policy_requests.REQUESTS,
     **cluster_requests.REQUESTS,
     **bulk.REQUESTS,
+    **blocks.REQUESTS,
 }

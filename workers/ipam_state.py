@@ -5,6 +5,7 @@ from typing import Any
 
 from bus.envelope import Recorded
 from projections.addresses import Addresses
+from projections.blocks import Blocks
 from projections.capacity import Capacity
 from projections.clusters import Clusters
 from projections.hosts import Hosts
@@ -26,10 +27,11 @@ class IpamState(State):
         self.instances, self.hosts = Instances(), Hosts()
         self.policies, self.clusters = Policies(), Clusters()
         self.vpcs, self.requests = Vpcs(), NetworkRequests()
-        self.capacity, self.operations = Capacity(), Operations()
+        self.capacity, self.operations, self.blocks = Capacity(), Operations(), Blocks()
         self.looked_us = 0
         folds = (self.world, self.ports, self.addresses, self.instances, self.hosts, self.vpcs)
-        super().__init__(*folds, self.requests, self.policies, self.clusters, self.capacity, self.operations)
+        requests = (self.requests, self.policies, self.clusters, self.capacity, self.operations)
+        super().__init__(*folds, *requests, self.blocks)
 
 
 #: Answers one request that is not about a port: (state, record, event) -> decisions.

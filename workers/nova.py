@@ -35,7 +35,7 @@ from bus.events import (
 from projections.instances import SPAWNING, InstanceRow
 from workers import drifts, prepared
 from workers.deadlines import is_overdue
-from workers.nova_state import NovaState, cleaned, fail, failed, kinds_for, take_down
+from workers.nova_state import NovaState, allocator_for, cleaned, fail, failed, kinds_for, take_down
 from workers.worker import Decision, Due, Emit, Now, Worker, settles_nothing
 
 
@@ -107,6 +107,7 @@ def _spawn(state: NovaState, r: Recorded, request: SpawnRequested) -> Iterable[D
                 label=request.label,
                 kind=request.kind,
                 labels=request.labels,
+                allocator=allocator_for(state, request.network, request.label),
             )
         ),
     )

@@ -9,7 +9,8 @@ from projections.operations import Operations
 from projections.ports import Ports
 from projections.world import World
 from workers.deadlines import Deadlines
-from workers.models import host_kinds
+from workers.models import allocator_of, host_kinds
+from workers.models.model import IPAM
 from workers.scheduler import Scheduler
 from workers.worker import Decision, Emit, State
 
@@ -30,6 +31,13 @@ def kinds_for(state: NovaState, network: str | None, label: str | None, kind: st
     """The kinds of host that an instance of this ``kind`` can go to, with a port from ``network`` or by ``label``."""
     names = [network] if network else state.world.by_label.get(label or "", [])
     return host_kinds((state.world.networks[name] for name in names if name in state.world.networks), kind)
+
+
+def allocator_for(state: NovaState, network: str | None, label: str | None) -> str:
+    """Who grants the port: whoever allocates in the first network that fits; empty for the central IPAM."""
+    names = [network] if network else state.world.by_label.get(label or "", [])
+    found = [allocator_of(state.world.networks[name]) for name in names[:1] if name in state.world.networks]
+    return "" if found in ([], [IPAM]) else found[0]
 
 
 def fail(state: NovaState, row: InstanceRow, reason: str) -> Iterable[Decision]:

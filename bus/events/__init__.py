@@ -1,6 +1,19 @@
 """The event language, one file per aggregate. ``EVENT_TYPES`` lists it whole; ``AnyEvent`` is its union."""
 
 from bus.events.base import Event, RealisedBy, Token, tag_of
+from bus.events.block import (
+    BlockEvent,
+    BlockRouteSet,
+    HostBlockAnnounced,
+    HostBlockAssigned,
+    HostBlockRefused,
+    HostBlockReleased,
+    HostBlockReleaseRefused,
+    HostBlockReleaseRequested,
+    HostBlockRequested,
+    PortAddressOffered,
+    RouteKind,
+)
 from bus.events.cloud import (
     CLOUD,
     CloudAudited,
@@ -314,6 +327,15 @@ AnyEvent = (
     | OperationRefused
     | OperationReleased
     | OperationReleaseRequested
+    | HostBlockRequested
+    | HostBlockAssigned
+    | HostBlockRefused
+    | HostBlockAnnounced
+    | HostBlockReleaseRequested
+    | HostBlockReleased
+    | HostBlockReleaseRefused
+    | PortAddressOffered
+    | BlockRouteSet
 )
 
 #: Every event type, in the order of the union above.
@@ -330,6 +352,8 @@ __all__ = [
     "POLICY",
     "AnyEvent",
     "AzAdded",
+    "BlockEvent",
+    "BlockRouteSet",
     "BorderEntryAdded",
     "BorderEntryEvent",
     "BorderEntryFailed",
@@ -356,6 +380,13 @@ __all__ = [
     "HostAgentStarted",
     "HostAuditRequested",
     "HostAudited",
+    "HostBlockAnnounced",
+    "HostBlockAssigned",
+    "HostBlockRefused",
+    "HostBlockReleaseRefused",
+    "HostBlockReleaseRequested",
+    "HostBlockReleased",
+    "HostBlockRequested",
     "HostDifference",
     "HostDown",
     "HostDrainRequested",
@@ -423,6 +454,7 @@ __all__ = [
     "PolicyDeleted",
     "PolicyRefused",
     "PolicyRule",
+    "PortAddressOffered",
     "PortAllocated",
     "PortBindRequested",
     "PortBound",
@@ -458,6 +490,7 @@ __all__ = [
     "RealisedBy",
     "RefusedItem",
     "RegionAdded",
+    "RouteKind",
     "RouterAdded",
     "RouterGatewayConfigured",
     "SpawnRequested",

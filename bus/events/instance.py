@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
-from bus.events.base import Event, Generation, InstanceId, TimeUs, Token
+from bus.events.base import Event, Generation, InstanceId, RealisedBy, TimeUs, Token
 
 Kind = Literal["vm", "container", "bm"]
 #: Pod labels, of which the name of the instance's port is made (``port_name``).
@@ -39,7 +39,7 @@ class SpawnRequested(Event, tag="instance.spawn_requested.v1", frozen=True, kw_o
 
 
 class InstanceScheduled(Event, tag="instance.scheduled.v1", frozen=True, kw_only=True):
-    """Nova chose a host (step 1)."""
+    """Nova chose a host (step 1). ``allocator`` grants its port; empty for the central IPAM."""
 
     once: ClassVar[bool] = True
     instance: InstanceId
@@ -50,6 +50,7 @@ class InstanceScheduled(Event, tag="instance.scheduled.v1", frozen=True, kw_only
     label: Token | None = None
     kind: Kind = "container"
     labels: Labels = msgspec.field(default_factory=dict)
+    allocator: RealisedBy = ""
 
 
 class InstanceActive(Event, tag="instance.active.v1", frozen=True, kw_only=True):
@@ -126,7 +127,8 @@ class InstanceDriftScheduled(Event, tag="instance.drift_scheduled.v1", frozen=Tr
     """Nova chose the host that the instance is launched on again (Figure 11, step 3).
 
     ``generation`` is the binding generation of its port, which another host holds still: the drift is done when a newer
-    one is usable. ``port_name`` is how the new host finds the port.
+    one is usable. ``port_name`` is how the new host finds the port; ``network`` and ``allocator``: who
+    addresses it there.
     """
 
     instance: InstanceId
@@ -136,6 +138,8 @@ class InstanceDriftScheduled(Event, tag="instance.drift_scheduled.v1", frozen=Tr
     from_host: Token
     generation: Generation
     port_name: str
+    network: Token | None = None
+    allocator: RealisedBy = ""
 
 
 class InstanceDrifted(Event, tag="instance.drifted.v1", frozen=True, kw_only=True):

@@ -44,6 +44,7 @@ class NetworkCreated(Event, tag="network.created.v1", frozen=True, kw_only=True)
     model: Token = "evpn"
     vlan: VlanOrNone = 0
     policy: bool = False
+    block_length: Annotated[int, msgspec.Meta(ge=0, le=32)] = 0
 
 
 class SubnetCreated(Event, tag="subnet.created.v1", frozen=True, kw_only=True):

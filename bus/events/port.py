@@ -80,10 +80,12 @@ class PortClaimRequested(PortEvent, tag="port.claim_requested.v1", frozen=True, 
 class PortClaimed(PortClaim, tag="port.claimed.v1", frozen=True, kw_only=True):
     """I: the port is this host's now, DOWN_DOWN and unbound; the claim of ``from_host`` is over (Figure 11, step 4).
 
-    ``generation`` is one more than that of any claim before: reports of older ones change nothing.
+    ``generation`` is one more than that of any claim before: reports of older ones change nothing. Where addresses are
+    the host's own, the port has a new one; ``previous_ip`` is held until the old claim is cleared.
     """
 
     from_host: Token
+    previous_ip: str = ""
 
 
 class PortClaimRefused(PortEvent, tag="port.claim_refused.v1", frozen=True, kw_only=True):

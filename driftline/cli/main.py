@@ -6,6 +6,7 @@ import click
 
 from bus.errors import BusError
 from driftline.cli import (
+    blocks,
     cloud,
     clusters,
     demo,
@@ -83,6 +84,8 @@ for command in (
     vpcs.vpc,
     vpcs.vpcs,
     vpcs.direct_connect,
+    blocks.blocks,
+    blocks.release_block,
 ):
     cli.add_command(command)
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from bus.envelope import Recorded
 from bus.events import HostDown
+from driftline.invariants.blocks import BlockBook
 from driftline.invariants.books import Host, Port
 from driftline.invariants.devices import Devices
 from driftline.invariants.enis import EniRules
@@ -47,6 +48,7 @@ class Auditor:
         self._quiet = Quiet(self._stories)
         self._policed = Policed(self._stories)
         self._connections = Connections(self.exercised)
+        self._blocks = BlockBook(self.exercised)
         self._records: list[Recorded] | None = [] if keep else None
 
     @property
@@ -128,6 +130,7 @@ class Auditor:
             self._operations.take(r)
         self._policed.take(r)
         self._connections.take(r)
+        self._blocks.take(r)
         touched = self._folded.take(r)
         ports = self._ledger.take(r)
         self.exercised[23] += isinstance(r.event, HostDown) and len(self.live) > len(ports)  # others are not touched
@@ -142,6 +145,7 @@ class Auditor:
         self._quiet.check_log()
         self._operations.check_quiet()
         self._folded.check_views()
+        self._blocks.check_quiet(fabric)
         if fabric is not None:
             self._quiet.check_devices(fabric, self._devices.excused)
             self._devices.check(fabric)

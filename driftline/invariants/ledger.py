@@ -31,6 +31,9 @@ from driftline.invariants.table import Violation
 FORGED = ("forged-", "copy-")
 VLAN_MAX = 4094
 _LIFE = HostDown | HostFenced | HostReturned | HostResynced | HostUp
+#: What a port gets anew where addresses are the host's own.
+_OF_THE_ADDRESS = ("ip", "mac", "prefix_length", "gateway")
+HOST_LOCAL = frozenset({"host-local-vxlan", "host-local-bgp"})
 _SAME_IN_ALL_CLAIMS = (
     *("name", "instance", "network", "subnet", "vpc", "vrf"),
     *("ip", "prefix_length", "mac", "secondary_ips"),
@@ -212,7 +215,7 @@ class Ledger:
         claim = self._claim(r, e)
         self.live[e.port] = Port(claim)
 
-    def _check_address(self, r: Recorded, e: PortAllocated) -> None:
+    def _check_address(self, r: Recorded, e: PortClaim, *, old: bool = False) -> None:
         self.exercised.update((1, 2))
         ips = (e.ip, *e.secondary_ips)
         if len(set(ips)) < len(ips):
@@ -221,7 +224,8 @@ class Ledger:
             *((1, self._by_ip.get((e.vrf, ip)), ip) for ip in ips),
             (1, self._by_mac.get((e.network, e.mac)), e.mac),
         )
-        for number, other, what in (*taken, (2, self._by_name.get(e.name), e.name)):
+        named = None if old else self._by_name.get(e.name)
+        for number, other, what in (*taken, (2, named, e.name)):
             if other is not None:
                 raise Violation(number, f"{e.port} and {other} share {what}", e.port, r.position)
         subnet = self.subnets.get(e.subnet)
@@ -275,13 +279,31 @@ class Ledger:
                 return
             text = f"generation {e.generation} after {port.current.generation}"
             raise Violation(6, text, e.port, r.position)
+        if e.previous_ip:
+            self._readdressed(r, e, port)
         for field in (*_SAME_IN_ALL_CLAIMS, "vni"):
+            if e.previous_ip and field in _OF_THE_ADDRESS:
+                continue
             old, new = getattr(port.identity, field), getattr(e, field)
             if old != new:
                 raise Violation(5, f"drift changed {field} from {old} to {new}", e.port, r.position)
         port.current.end(r.position)
         port.current = port.claims[e.generation] = self._claim(r, e)
         port.first_look_us = 0
+
+    def _readdressed(self, r: Recorded, e: PortClaimed, port: Port) -> None:
+        """In place of invariant 5: the address is of the new host's block; the old one is held until it is cleared."""
+        if e.model not in HOST_LOCAL or e.previous_ip != port.current.event.ip:
+            raise Violation(5, f"drift changed the address from {port.current.event.ip}", e.port, r.position)
+        self._check_address(r, e, old=True)
+        self._by_ip[e.vrf, e.ip] = self._by_mac[e.network, e.mac] = e.port
+        self.held[e.subnet] += 1
+
+    def _address_freed(self, e: PortClaim) -> None:
+        del self._by_mac[e.network, e.mac]
+        for ip in (e.ip, *e.secondary_ips):
+            del self._by_ip[e.vrf, ip]
+            self.held[e.subnet] -= 1
 
     def _cleared(self, r: Recorded, e: PortClaimCleared) -> None:
         port = self.live[e.port]
@@ -291,6 +313,8 @@ class Ledger:
         self._check_clear(r, claim)
         del port.claims[e.generation]
         self._leave_segment(claim.event)
+        if claim.event.ip != port.current.event.ip:
+            self._address_freed(claim.event)
 
     def _check_clear(self, r: Recorded, claim: Claim) -> None:
         """Both planes have confirmed, or the host was cut off at its leaves and is, or was then, cleaned."""
@@ -314,10 +338,8 @@ class Ledger:
         if len(port.claims) > 1:
             raise Violation(20, "deleted, and an older claim is not cleared", e.port, r.position)
         del self.live[e.port]
-        first = port.identity
+        last = port.current.event
         for claim in port.claims.values():
             self._leave_segment(claim.event)
-        del self._by_mac[first.network, first.mac], self._by_name[first.name]
-        for ip in (first.ip, *first.secondary_ips):
-            del self._by_ip[first.vrf, ip]
-            self.held[first.subnet] -= 1
+        self._address_freed(last)
+        del self._by_name[last.name]

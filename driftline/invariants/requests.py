@@ -140,9 +140,18 @@ class Requests:
             case PortClaimRequested(port=port):
                 self._open(("claim", port, r.id), r)
             case PortClaimed(port=port) | PortClaimRefused(port=port):
-                self._close(("claim", port, r.cause), r)
+                self._close(self._claim(port, r), r)
             case _:
                 pass
+
+    def _claim(self, port: str, r: Recorded) -> RequestKey:
+        """The request for a claim that ``r`` answers. A host with a block answers when it has one: by the story."""
+        direct = ("claim", port, r.cause)
+        if direct in self.opened:
+            return direct
+        asked = [key for key, request in self.opened.items() if key[:2] == direct[:2]]
+        of_story = [key for key in asked if self.opened[key].correlation == r.correlation]
+        return next((key for key in of_story if not self.outcomes[key]), of_story[-1] if of_story else direct)
 
     def _allocates(self, r: Recorded, e: PortAllocated) -> None:
         known = self._allocated.setdefault(e.instance, r.position)

@@ -47,7 +47,7 @@ _ALWAYS = (
     ("one writer per leaf at a time", True, ""),
     ("an ENI is attached to at most one instance, in its AZ, within the limit", True, ""),
     ("garbage collection frees no address that lives; two looks and a grace period", True, ""),
-    ("CIDRs of connected VPCs and of hosts with a local IPAM are disjoint", True, "host-local blocks: see issue 4"),
+    ("CIDRs of connected VPCs and of hosts with a local IPAM are disjoint", True, ""),
     ("a restarted OVS agent leaves unchanged flows in place throughout", True, ""),
     ("the port FSM takes declared edges only, Figure 8's counts sum to the live ports", True, ""),
     ("allocation by label takes a matching network, and fails only when all are full", True, ""),

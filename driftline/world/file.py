@@ -141,6 +141,7 @@ class Network(Entry, frozen=True):
     model: Token = "evpn"
     vlan: VlanOrNone = 0
     policy: bool = False
+    block_length: Annotated[int, msgspec.Meta(ge=0, le=32)] = 0
 
 
 class Subnet(Entry, frozen=True):
@@ -274,6 +275,7 @@ def _tenancy(file: WorldFile) -> Iterator[AnyEvent]:
             model=network.model,
             vlan=network.vlan,
             policy=network.policy,
+            block_length=network.block_length,
         )
     for subnet in file.subnet:
         with _naming(f"subnet {subnet.name}"):

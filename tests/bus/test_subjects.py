@@ -105,6 +105,6 @@ def test_an_agent_speaks_for_its_own_host_only() -> None:
     (reported, *_others) = publish_permissions("ovs-agent", "h42")
     assert matches(reported, "dl.port.i1-0.az1.h42.underlay_reported")
     assert not matches(reported, "dl.port.i1-0.az1.h43.underlay_reported")
-    assert publishers_of(PortAllocated) == ["ipam"]
+    assert publishers_of(PortAllocated) == ["ipam", "host-ipam"]  # of blocks of its own
     with pytest.raises(KeyError):
         publish_permissions("nobody")

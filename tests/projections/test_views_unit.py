@@ -48,6 +48,8 @@ def test_the_rows_of_a_small_life() -> None:
     assert {name: len(rows) for name, rows in tuples(views).items()} == {
         "availability_zones": 2,
         "drifts": 0,
+        "blocks": 0,
+        "block_routes": 0,
         "gateways": 0,
         "leaf_trunks": 0,
         "shut_interfaces": 0,

@@ -14,7 +14,8 @@ from typing import TypeVar
 
 import msgspec
 
-from workers.effects import AnyEffect, InstallFlows, InstallPolicy, PlugVnic, RemoveFlows, UnplugVnic
+from workers.devices.simulated.blocks import BlockEntry, BlockTable
+from workers.effects import AnyEffect, BlockRoute, InstallFlows, InstallPolicy, PlugVnic, RemoveFlows, UnplugVnic
 from workers.policy_rules import HeldPolicy
 
 T = TypeVar("T")
@@ -64,6 +65,8 @@ class HostState(msgspec.Struct, frozen=True, tag=True):
     powered: bool = True
     cut_off: bool = False
     policies: dict[str, HeldPolicy] = {}
+    blocks: dict[str, BlockEntry] = {}
+    block_epochs: dict[str, int] = {}
 
 
 class HostDevice:
@@ -90,6 +93,7 @@ class HostDevice:
         self.kept: dict[str, int] = {}
         self.powered = True
         self.cut_off = False
+        self.blocks = BlockTable()
         self._installs = 0
         self._flows_of_vlan: dict[int, int] = {}
         # By port: the newest generation of which nothing is here and nothing may come any more.
@@ -132,6 +136,8 @@ class HostDevice:
             case RemoveFlows(port=port, generation=generation):
                 self.withdraw_flows(port, generation)
                 return ""
+            case BlockRoute():
+                return self.blocks.perform(effect)
             case _:
                 return f"host {self.host}: a host cannot perform {type(effect).__name__}"
 
@@ -215,6 +221,7 @@ class HostDevice:
             self.powered,
             self.cut_off,
             _sorted(self.policies),
+            *self.blocks.state(),
         )
 
     def restore(self, state: HostState) -> None:
@@ -224,6 +231,7 @@ class HostDevice:
         self.cookie, self._installs, self.resynced = state.cookie, state.installs, state.resynced
         self.kept, self.policies = dict(state.kept), dict(state.policies)
         self.powered, self.cut_off = state.powered, state.cut_off
+        self.blocks.restore(state.blocks, state.block_epochs)
         self._flows_of_vlan = {}
         for flow in self.flows.values():
             self._flows_of_vlan[flow.vlan] = self._flows_of_vlan.get(flow.vlan, 0) + 1

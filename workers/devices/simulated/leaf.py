@@ -8,8 +8,9 @@ from typing import TypeVar
 import msgspec
 
 from bus.events import LEAF_CAPACITY
+from workers.devices.simulated.blocks import BlockEntry, BlockTable
 from workers.devices.simulated.trunk import Trunk
-from workers.effects import AnyEffect, LeafVlan, ShutInterface, TrunkVlan
+from workers.effects import AnyEffect, BlockRoute, LeafVlan, ShutInterface, TrunkVlan
 
 K = TypeVar("K")
 L = TypeVar("L")
@@ -38,6 +39,8 @@ class LeafState(msgspec.Struct, frozen=True, tag=True):
     trunk: list[int] = []
     shut: list[str] = []
     trunk_epochs: dict[str, int] = {}
+    blocks: dict[str, BlockEntry] = {}
+    block_epochs: dict[str, int] = {}
 
 
 class Vni(msgspec.Struct):
@@ -66,6 +69,7 @@ class LeafDevice:
         self.capacity = capacity
         self.size = 0
         self.trunk = Trunk()
+        self.blocks = BlockTable()
         self.interfaces: dict[str, dict[int, Entry]] = {}
         self.vnis: dict[int, Vni] = {}
         self._on_vlan: dict[int, dict[str, Entry]] = {}
@@ -84,6 +88,8 @@ class LeafDevice:
             case ShutInterface(interface=interface, epoch=epoch, shut=shut):
                 self.trunk.set_shut(interface, epoch, shut=shut)
                 return ""
+            case BlockRoute():
+                return self.blocks.perform(effect)
             case _:
                 return f"leaf {self.leaf}: a leaf cannot perform {type(effect).__name__}"
 
@@ -146,7 +152,7 @@ class LeafDevice:
             for vlan in sorted(vlans)
         ]
         epochs = [(interface, vlan, epoch) for (interface, vlan), epoch in sorted(self._epochs.items())]
-        return LeafState(self.leaf, entries, epochs, *self.trunk.state())
+        return LeafState(self.leaf, entries, epochs, *self.trunk.state(), *self.blocks.state())
 
     def restore(self, state: LeafState) -> None:
         """Hold what ``state`` says and nothing else."""
@@ -155,6 +161,7 @@ class LeafDevice:
             self._add(interface, vlan, entry)
         self._epochs = {(interface, vlan): epoch for interface, vlan, epoch in state.epochs}
         self.trunk.restore(state.trunk, state.shut, state.trunk_epochs)
+        self.blocks.restore(state.blocks, state.block_epochs)
 
     def _refusal(self, interface: str, vlan: int, entry: Entry) -> str:
         """Why the leaf cannot carry ``entry``, or ``""``. What it would replace does not stand in its way."""
