@@ -37,6 +37,7 @@ from bus.events import (
     PortRefused,
     SpawnRequested,
 )
+from driftline.invariants.ledger import FORGED
 from driftline.invariants.table import Violation
 
 #: (kind of request, instance, port or host, correlation or id)
@@ -147,7 +148,7 @@ class Requests:
     def _claim(self, port: str, r: Recorded) -> RequestKey:
         """The request for a claim that ``r`` answers. A host with a block answers when it has one: by the story."""
         direct = ("claim", port, r.cause)
-        if direct in self.opened:
+        if direct in self.opened or r.cause.startswith(FORGED):
             return direct
         asked = [key for key, request in self.opened.items() if key[:2] == direct[:2]]
         of_story = [key for key in asked if self.opened[key].correlation == r.correlation]
