@@ -34,7 +34,7 @@ class OperationRow(Row):
 class OperationItemRow(Row):
     """One port of an operation. ``state``: pending → allocated or refused; released: it goes, or is gone, unused.
 
-    ``used``: its instance was asked for before the port was given back.
+    ``used``: its instance was asked for.
     """
 
     operation: str
@@ -151,13 +151,15 @@ class Operations(Fold):
     def _end(self, item: OperationItemRow) -> None:
         """The item was not granted, or what was granted of an atomic request is given back."""
         item.state = "released" if item.ip else "refused"
-        if self._of_instance.get(item.instance) is item and not item.ip:
-            del self._of_instance[item.instance]
+        if not item.ip:
+            item.used = False  # nothing is used that never was, whichever came first
+            if self._of_instance.get(item.instance) is item:
+                del self._of_instance[item.instance]
 
     @on(SpawnRequested)
     def _spawn(self, r: Recorded, e: SpawnRequested) -> tuple[Touched, ...]:
         item = self._of_instance.get(e.instance)
-        if item is None or item.used or item.state not in ("pending", "allocated"):
+        if item is None or item.used:  # whatever its state: whoever decides on it may be ahead of the log
             return NOTHING
         item.used = True
         return (_key(item),)
