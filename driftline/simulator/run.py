@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import traceback
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -55,9 +55,9 @@ class Run(msgspec.Struct):
     records: list[Recorded]
 
 
-def simulate(seed: int) -> Outcome:
-    """Run the scenario of ``seed``."""
-    return play(draw(seed)).outcome
+def simulate(seed: int, themes: Sequence[str] = ()) -> Outcome:
+    """Run the scenario of ``seed``, as ``draw`` does."""
+    return play(draw(seed, themes)).outcome
 
 
 def play(scenario: Scenario) -> Run:

@@ -3,6 +3,8 @@
 Each seed has a theme (``THEMES``, in turn), so that any few dozen seeds stress everything that there is.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from driftline.simulator.actions import AnyAction
@@ -35,10 +37,11 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, actions=actions)
 
 
-def draw(seed: int) -> Scenario:
-    """The scenario of a seed."""
+def draw(seed: int, themes: Sequence[str] = ()) -> Scenario:
+    """The scenario of a seed: of one of all themes, or of ``themes``, in turn."""
     chance = dice(seed, "scenario")
-    name = list(THEMES)[seed % len(THEMES)]
+    names = themes or list(THEMES)
+    name = names[seed % len(names)]
     theme = THEMES[name]
     place = theme.world(chance, draw_place(chance, tight=theme.tight))
     layout = chance.choices(LAYOUTS, (4, 1, 1))[0]

@@ -105,13 +105,17 @@ def _leaf(draft: Draft) -> None:
     draft.devices(at_s)
 
 
+#: How often what a churn is about is needed and let go.
+CHURNS = 14
+
+
 def _churn(draft: Draft) -> None:
     """One host, one network: the same two leaf interfaces are needed and not needed again and again."""
     draft.devices(0.0, EffectFaults(latency=0.1, jitter=1.0, fail=0.2, timeout=0.1, late=0.2, lateness=6.0))
-    draft.bus(0.0, doubled=0.1)
+    draft.bus(0.0, doubled=0.4)
     host = draft.place.hosts[0]
-    apart_s = draft.end_s / 9
-    for number in range(9):
+    apart_s = draft.end_s / CHURNS
+    for number in range(CHURNS):
         at_s = 0.5 + number * apart_s
         draft.requests.spawn(at_s, network="n1", host=host)
         draft.requests.delete(at_s + draft.some(0.3, 1.0) * apart_s)
@@ -339,6 +343,7 @@ THEMES: dict[str, Theme] = {
     "planes": Theme(_planes, (20.0, 30.0)),
     "orphans": Theme(_orphans),
 }
+THEMES = {name: theme._replace(of_fabric=True) for name, theme in THEMES.items()}
 
 for _module in pkgutil.iter_modules(systems.__path__):
     THEMES.update(importlib.import_module(f"{systems.__name__}.{_module.name}").THEMES)

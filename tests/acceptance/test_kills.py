@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.acceptance.harness import Cluster, Command, cluster
+from tests.acceptance.harness import Cluster, Command, cluster, until
 
 pytestmark = [
     pytest.mark.servers,
@@ -129,4 +129,10 @@ async def test_no_second_control_plane_is_started_where_the_fabric_is_away(plane
     assert await plane.log.last_position() == before
     await plane.start("fabric")
     await plane.at_work()
+
+    async def heard_again() -> bool:  # hosts that nobody could hear may be suspects by now, and take nothing
+        states = await plane.place.json("hosts", *plane.servers)
+        return all(row["state"] == "up" for row in states)
+
+    await until(heard_again, "all hosts are up")
     await plane.place.run("spawn", "web-1", "--label", "prod-env", *plane.servers)

@@ -17,6 +17,7 @@ from bus.events import (
     PortUnbound,
 )
 from driftline.simulator.run import simulate
+from driftline.simulator.themes import THEMES
 from projections import ports as ports_module
 from projections.fold import Handler, Touched
 from projections.hosts import Hosts
@@ -317,30 +318,37 @@ BUGS: tuple[Callable[[Patch], None], ...] = (
     leave_a_host_that_is_back_without_rules,
 )
 
-#: By how many seeds a mistake must be found.
-SEEDS = 240
+#: By how many seeds a mistake must be found: of the themes of the SDN fabric, and of policies.
+SEEDS = 200
+POLICIES = ("policies",)
+FABRIC = tuple(name for name in THEMES if THEMES[name].of_fabric)
+OF_POLICIES = BUGS[BUGS.index(call_a_port_usable_before_its_rules_are_there) :]
+#: Too rare for a mix: it takes a copy of an answer that comes just when the same entry is needed anew.
+ONE_THEME = {take_a_late_acknowledgement_for_the_current_one: ("churn",)}
 #: Seeds that found some of them when this was written, tried first: it saves time and decides nothing.
 HINTS: dict[Callable[[Patch], None], int] = {
-    take_a_dead_host_for_cleared_before_it_is_fenced: 13,
-    skip_the_tombstone: 7,
+    take_a_dead_host_for_cleared_before_it_is_fenced: 4,
     collect_after_one_look: 20,
-    take_a_late_acknowledgement_for_the_current_one: 225,
-    let_a_port_that_was_never_bound_wait: 58,
-    let_a_late_push_to_a_leaf_in: 12,
-    call_a_port_usable_before_its_rules_are_there: 21,
-    let_older_rules_in: 109,
-    forget_whom_a_policy_selected_before: 43,
-    forget_the_peers_of_a_new_pod: 131,
-    say_applied_when_one_has_acknowledged: 87,
-    leave_a_host_that_is_back_without_rules: 109,
+    let_a_port_that_was_never_bound_wait: 12,
+    let_a_late_push_to_a_host_in: 5,
+    do_not_clean_a_host_that_returns: 4,
+    forget_whom_a_policy_selected_before: 4,
+    skip_the_tombstone: 7,
+    let_a_late_push_to_a_leaf_in: 3,
+    let_removals_be_given_up: 4,
+    remove_stale_flows_before_the_resync: 3,
+    answer_a_delete_with_an_earlier_clean_up: 5,
+    forget_the_peers_of_a_new_pod: 4,
+    take_a_late_acknowledgement_for_the_current_one: 21,
 }
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
 def test_a_planted_bug_is_found(bug: Callable[[Patch], None], monkeypatch: Patch) -> None:
+    themes = ONE_THEME.get(bug, POLICIES if bug in OF_POLICIES else FABRIC)
     seeds = sorted(range(SEEDS), key=lambda seed: (seed != HINTS.get(bug), seed))
     with monkeypatch.context() as patch:
         bug(patch)
-        found = next((seed for seed in seeds if simulate(seed).failure is not None), None)
+        found = next((seed for seed in seeds if simulate(seed, themes).failure is not None), None)
     assert found is not None
-    assert simulate(found).failure is None, f"seed {found} fails without the mistake, too: it proves nothing"
+    assert simulate(found, themes).failure is None, f"seed {found} fails without the mistake, too: it proves nothing"
