@@ -324,7 +324,9 @@ POLICIES = ("policies",)
 FABRIC = tuple(name for name in THEMES if THEMES[name].of_fabric)
 OF_POLICIES = BUGS[BUGS.index(call_a_port_usable_before_its_rules_are_there) :]
 #: Too rare for a mix: it takes a copy of an answer that comes just when the same entry is needed anew.
-ONE_THEME = {take_a_late_acknowledgement_for_the_current_one: ("churn",)}
+ONE_THEME: dict[Callable[[Patch], None], tuple[str, ...]] = {
+    take_a_late_acknowledgement_for_the_current_one: ("churn",)
+}
 #: Seeds that found some of them when this was written, tried first: it saves time and decides nothing.
 HINTS: dict[Callable[[Patch], None], int] = {
     take_a_dead_host_for_cleared_before_it_is_fenced: 4,
