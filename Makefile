@@ -9,9 +9,9 @@ READY := $(VENV)/.ready
 demo: env
 	$(BIN)/driftline demo
 
-# Side by side on the cores there are: each test has servers of its own.
+# Side by side on the cores there are, file by file: the tests of a file may share a control plane.
 test: env lint types
-	$(BIN)/pytest -n auto --maxprocesses 8
+	$(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile
 
 lint: env
 	$(BIN)/ruff format --check .
