@@ -41,6 +41,7 @@ _TRANSIENT: tuple[type[Exception], ...] = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,
+    asyncpg.InternalClientError,  # the server died while a connection was being given back to the pool
 )
 #: At the first connection these are as final as a wrong address.
 _REFUSED: tuple[type[Exception], ...] = (
