@@ -36,7 +36,10 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """One event as the log holds it. ``position`` is its sequence number there, from 1, rising by one."""
+    """One event as the log holds it. ``position`` is its sequence number there, from 1, rising by one.
+
+    ``time_us`` is what the publisher says, ``stored_us`` the log's own time: it never goes back. 0: not in a log.
+    """
 
     position: int
     id: str
@@ -45,6 +48,7 @@ class Recorded(msgspec.Struct, frozen=True):
     correlation: str
     actor: str
     time_us: int
+    stored_us: int = 0
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +125,7 @@ def recorded(envelope: Envelope, position: int, stored_us: int) -> Recorded:
         envelope.correlation or envelope.id,
         envelope.actor,
         envelope.time_us or stored_us,
+        stored_us,
     )
 
 

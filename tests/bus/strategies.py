@@ -17,8 +17,8 @@ def _values(kind: msgspec.inspect.Type) -> SearchStrategy[object]:
             return _values(inner)
         case msgspec.inspect.UnionType(types=types):
             return st.one_of([_values(one) for one in types])
-        case msgspec.inspect.VarTupleType(item_type=item):
-            return st.lists(_values(item), max_size=3).map(tuple)
+        case msgspec.inspect.VarTupleType(item_type=item, min_length=least):
+            return st.lists(_values(item), min_size=least or 0, max_size=3 + (least or 0)).map(tuple)
         case msgspec.inspect.StrType(pattern=pattern):
             return _texts(pattern)
         case msgspec.inspect.DictType(key_type=key, value_type=value):
