@@ -31,7 +31,8 @@ FETCH_ROWS = 2000
 
 TABLES: dict[str, TableSql] = {table.name: sql.table_sql(table) for table in all_tables()}
 _DEFINITIONS = sql.definitions(tuple(TABLES.values()))
-_VERSION = sql.version_of(_DEFINITIONS)
+#: What these tables are: it changes with any of their definitions.
+VERSION = sql.version_of(_DEFINITIONS)
 
 #: The server is away, starting, stopping, out of room, or asks to try again: nothing is wrong with what was asked.
 _TRANSIENT: tuple[type[Exception], ...] = (
@@ -252,9 +253,9 @@ def _is_lost(connection: Connection) -> bool:
 
 async def _check_version(connection: Connection, place: str) -> None:
     found = await connection.fetchval(sql.READ_VERSION)
-    if found != _VERSION:
+    if found != VERSION:
         raise SchemaMismatch(
-            f"{place} holds the projections of version {found}, this program needs {_VERSION}: "
+            f"{place} holds the projections of version {found}, this program needs {VERSION}: "
             "rebuild them (nothing is lost, they come from the log)"
         )
 
@@ -263,7 +264,7 @@ async def _create_schema(connection: Connection) -> None:
     await connection.execute(sql.CREATE_SCHEMA)
     for statement in _DEFINITIONS:
         await connection.execute(statement)
-    await connection.execute(sql.WRITE_VERSION, _VERSION)
+    await connection.execute(sql.WRITE_VERSION, VERSION)
 
 
 async def _write_table(connection: Connection, change: TableChanges) -> None:

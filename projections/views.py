@@ -82,12 +82,21 @@ class Views:
     """One instance of each persisted projection, and the count of events that were skipped."""
 
     def __init__(self) -> None:
-        folds = [projection() for projection in PROJECTIONS]
+        self._wire([projection() for projection in PROJECTIONS], {})
+
+    def __getstate__(self) -> tuple[list[Fold], dict[Key, Any]]:
+        return self._folds, self._rows[SKIPPED.name]
+
+    def __setstate__(self, state: tuple[list[Fold], dict[Key, Any]]) -> None:
+        self._wire(*state)
+
+    def _wire(self, folds: list[Fold], skipped: dict[Key, Any]) -> None:
+        self._folds = folds
         self._port_states = next(fold for fold in folds if isinstance(fold, PortStates))
         self._tables: dict[str, Table] = {table.name: table for fold in folds for table in fold.TABLES}
         self._tables[SKIPPED.name] = SKIPPED
         self._rows: dict[str, dict[Key, Any]] = {name: rows for fold in folds for name, rows in fold.tables.items()}
-        self._rows[SKIPPED.name] = {}
+        self._rows[SKIPPED.name] = skipped
         handling = {kind: [fold.evolve for fold in folds if kind in fold.inputs()] for kind in EVENT_TYPES}
         self._evolvers: dict[type[Event], Callable[[Recorded], tuple[Touched, ...]]] = {
             kind: _together(evolvers) for kind, evolvers in handling.items() if evolvers

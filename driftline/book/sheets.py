@@ -1,0 +1,90 @@
+"""The SQLite file of a book. It is a cache: made from a log, thrown away and made anew whenever in doubt."""
+
+import hashlib
+import os
+import sqlite3
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from driftline.errors import NotDone
+
+#: Raise it when what the file holds changes: older files are made anew.
+FORMAT = 1
+#: How long one process waits while another one writes, seconds.
+BUSY_S = 60.0
+
+_SCHEMA = """
+CREATE TABLE about (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE events (position INTEGER PRIMARY KEY, stored_us INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE TABLE rejects (position INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE terms (term INTEGER, position INTEGER, PRIMARY KEY (term, position)) WITHOUT ROWID;
+CREATE TABLE versions (version INTEGER PRIMARY KEY, sheet INTEGER NOT NULL, key INTEGER NOT NULL, gone INTEGER NOT NULL,
+                       body BLOB NOT NULL);
+CREATE INDEX versions_of_key ON versions (sheet, key, version);
+CREATE INDEX events_by_time ON events (stored_us, position);
+"""
+
+
+def books_folder() -> Path:
+    """Where books are kept: ``$DRIFTLINE_CACHE``, else the user's cache folder."""
+    return Path(os.environ.get("DRIFTLINE_CACHE") or user_cache_path("driftline")) / "books"
+
+
+def path_of(identity: str, folder: Path | None = None) -> Path:
+    """The file of the book of the log with this identity. Creates the folder if need be."""
+    folder = folder or books_folder()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.book"
+
+
+class Sheets:
+    """An open file. Raises NotDone when it cannot be used, naming the file."""
+
+    def __init__(self, path: Path, identity: str) -> None:
+        self.path = path
+        self._identity = identity
+        try:
+            self.db = _connect(path)
+            if self.about("format") != FORMAT or self.about("identity") != identity:
+                self._make_anew()
+        except sqlite3.DatabaseError as error:  # torn by a crash of the machine, or no book at all
+            raise NotDone(f"{path}: {error}; remove the file, it is made anew from the log") from error
+
+    def about(self, name: str) -> int | str | None:
+        """What the file says of itself; None if nothing."""
+        try:
+            row = self.db.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
+        except sqlite3.OperationalError:  # an empty file has no tables
+            return None
+        return row[0] if row else None
+
+    def note(self, name: str, value: int | str) -> None:
+        """Have the file say so of itself, within the transaction that is under way."""
+        self.db.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (name, value))
+
+    def number(self, name: str) -> int:
+        """A number that the file says of itself; 0 if it does not."""
+        return int(self.about(name) or 0)
+
+    def close(self) -> None:
+        """Give the file back."""
+        self.db.close()
+
+    def _make_anew(self) -> None:
+        self.db.close()
+        for part in ("", "-wal", "-shm", ".views"):
+            Path(f"{self.path}{part}").unlink(missing_ok=True)
+        self.db = _connect(self.path)
+        self.db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}")
+        self.note("format", FORMAT)
+        self.note("identity", self._identity)
+        self.db.commit()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = OFF")  # a cache: what a crash of the machine tears is made anew
+    db.execute("PRAGMA cache_size = -262144")
+    return db

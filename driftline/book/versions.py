@@ -1,0 +1,131 @@
+"""Every version that every row of every projection ever had, by position.
+
+A version's number is its event's position and its place among what that event touched, so the versions lie in the
+order of the log, and those of one event or of a stretch of the log are neighbours.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from bus.envelope import Recorded, Rejected
+from driftline.book.sheets import Sheets
+from driftline.book.terms import digest
+from projections.fold import Key, Row, Table, Touched
+from projections.sql import as_row
+from projections.views import Views
+
+#: Room for this many rows that one event touches.
+_PLACES = 20
+_encode, _decode = msgspec.msgpack.encode, msgspec.msgpack.decode
+_Version = tuple[int, int, int, int, bytes]
+
+
+def _first(position: int) -> int:
+    return position << _PLACES
+
+
+class RowVersions:
+    """The rows as they were after any position up to ``last``."""
+
+    def __init__(self, sheets: Sheets) -> None:
+        self._sheets, self._db = sheets, sheets.db
+        self._tables: tuple[Table, ...] = Views().tables()
+        self._numbers = {table.name: number for number, table in enumerate(self._tables)}
+
+    @property
+    def last(self) -> int:
+        """The position up to which the events are folded."""
+        return self._sheets.number("rows_to")
+
+    def versions_of(self, views: Views, position: int, touched: Iterable[Touched]) -> list[_Version]:
+        """What one event made of the rows it touched, as ``views`` shows them now."""
+        versions: list[_Version] = []
+        for place, (name, key) in enumerate(dict.fromkeys(touched)):
+            row = views.row(name, key)
+            body = _encode(key if row is None else msgspec.structs.astuple(row))
+            versions.append((_first(position) + place, self._numbers[name], _digest(key), row is None, body))
+        return versions
+
+    def add(self, versions: Iterable[_Version], position: int) -> None:
+        """Write down the versions of all events up to ``position``, all of them or nothing."""
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany("INSERT OR REPLACE INTO versions VALUES (?, ?, ?, ?, ?)", versions)
+            self._sheets.note("rows_to", max(position, self.last))
+
+    def clear(self) -> None:
+        """Forget all versions: they are those of another program."""
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("DELETE FROM versions")
+            self._sheets.note("rows_to", 0)
+
+    def row(self, table: str, key: Key, position: int) -> Row | None:
+        """One row as it was after ``position``; None if there was none. Raises KeyError for an unknown table."""
+        found = self._db.execute(
+            "SELECT gone, body FROM versions WHERE sheet = ? AND key = ? AND version < ? ORDER BY version DESC LIMIT 1",
+            (self._numbers[table], _digest(key), _first(position + 1)),
+        ).fetchone()
+        return None if found is None or found[0] else self._row(self._numbers[table], found[1])
+
+    def rows(self, table: str, position: int, where: Mapping[str, Any] | None = None) -> list[Row]:
+        """The rows of ``table`` as they were after ``position`` whose columns equal ``where``, in key order.
+
+        Raises KeyError for an unknown table or column.
+        """
+        number, wanted = self._numbers[table], dict(where or {})
+        names = self._tables[number].row.__struct_fields__
+        unknown = wanted.keys() - set(names)
+        if unknown:
+            raise KeyError(f"{table} has no column {', '.join(sorted(unknown))}")
+        tests = [(names.index(name), value) for name, value in wanted.items()]
+        bodies = self._bodies(number, position, wanted)
+        found = [values for values in map(_decode, bodies) if all(values[i] == value for i, value in tests)]
+        key = [names.index(name) for name in self._tables[number].key]
+        found.sort(key=lambda values: [values[i] for i in key])
+        return [as_row(self._tables[number], tuple(values)) for values in found]
+
+    def touched(self, after: int, until: int) -> Iterator[Touched]:
+        """The rows that events at positions ``after < position <= until`` touched, each once."""
+        rows = self._db.execute(
+            "SELECT sheet, gone, body, max(version) FROM versions WHERE version >= ? AND version < ? "
+            "GROUP BY sheet, key ORDER BY max(version)",
+            (_first(after + 1), _first(until + 1)),
+        )
+        for number, gone, body, _ in rows.fetchall():
+            table = self._tables[number]
+            values = _decode(body)
+            names = table.row.__struct_fields__
+            yield table.name, tuple(values) if gone else tuple(values[names.index(name)] for name in table.key)
+
+    def positions(self, table: str, key: Key, after: int = 0, until: int = (1 << 42)) -> list[int]:
+        """The positions of the events that touched a row, in order."""
+        rows = self._db.execute(
+            "SELECT version FROM versions WHERE sheet = ? AND key = ? AND version BETWEEN ? AND ? ORDER BY version",
+            (self._numbers[table], _digest(key), _first(after + 1), _first(until + 1) - 1),
+        )
+        return [version >> _PLACES for (version,) in rows]
+
+    def _bodies(self, number: int, position: int, wanted: Mapping[str, Any]) -> Iterable[bytes]:
+        key = tuple(wanted[name] for name in self._tables[number].key if name in wanted)
+        only = "AND key = ? " if len(key) == len(self._tables[number].key) else ""
+        rows = self._db.execute(
+            f"SELECT gone, body FROM versions WHERE version IN (SELECT max(version) FROM versions "
+            f"WHERE sheet = ? {only}AND version < ? GROUP BY key)",
+            (number, *([_digest(key)] if only else []), _first(position + 1)),
+        )
+        return [body for gone, body in rows if not gone]
+
+    def _row(self, number: int, body: bytes) -> Row:
+        return as_row(self._tables[number], tuple(_decode(body)))
+
+
+def fold(views: Views, item: Recorded | Rejected) -> tuple[Touched, ...]:
+    """Take one message of the log into ``views``; returns the rows it may have changed."""
+    return views.skip(item) if isinstance(item, Rejected) else views.evolve(item)
+
+
+def _digest(key: Key) -> int:
+    return digest("key", _encode(key).hex())
