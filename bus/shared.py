@@ -1,6 +1,7 @@
 """One reader for all followers of a process: each message is fetched and decoded once, whoever wants it."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -10,16 +11,8 @@ from bus.envelope import Envelope
 from bus.errors import LogMismatch, LogUnavailable, first_error
 from bus.log import Appended, Batch, Log
 
-#: A follower that is this many batches behind leaves the others, catches up by itself and joins them again.
-BEHIND_MAX = 64
-
-
-class _Follower:
-    """What one follower has still to take. ``left``: it fell behind and is not given any more."""
-
-    def __init__(self) -> None:
-        self.batches: asyncio.Queue[Batch | BaseException] = asyncio.Queue()
-        self.left = False
+#: How many events at least are kept for those who have not taken them yet. Who is further behind reads by itself.
+RECENT_MIN = 20_000
 
 
 class SharedLog:
@@ -30,9 +23,13 @@ class SharedLog:
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._position = 0
-        self._followers: set[_Follower] = set()
+        self._recent: deque[Batch] = deque()
+        self._first = 0  # the number of the oldest batch that is kept; they are numbered as they come
+        self._start = 0  # the position before it
+        self._position = 0  # the position of the newest event that was read
         self._joined = asyncio.Event()
+        self._grown = asyncio.Event()  # another one each time
+        self._error: Exception | None = None
 
     async def append(self, envelopes: Sequence[Envelope]) -> list[Appended]:
         return await self._log.append(envelopes)
@@ -54,48 +51,66 @@ class SharedLog:
         await self._joined.wait()
         try:
             async for batch in self._log.follow(self._position):
-                self._position = batch.last
-                self._hand_out(batch)
+                self._keep(batch)
         except Exception as error:
-            self._hand_out(error)
+            self._error = error
+            self._wake()
             raise
 
-    def _hand_out(self, item: Batch | BaseException) -> None:
-        for follower in list(self._followers):
-            follower.batches.put_nowait(item)
-            if follower.batches.qsize() > BEHIND_MAX:
-                follower.left = True
-                self._followers.discard(follower)
+    def _keep(self, batch: Batch) -> None:
+        self._recent.append(batch)
+        self._position = batch.last
+        while self._position - self._recent[0].last >= RECENT_MIN:
+            self._start = self._recent.popleft().last
+            self._first += 1
+        self._wake()
+
+    def _wake(self) -> None:
+        self._grown.set()
+        self._grown = asyncio.Event()
 
     async def _follow(self, after: int) -> AsyncIterator[Batch]:
         if not self._joined.is_set():
-            self._position = after
+            self._start = self._position = after
             self._joined.set()
         elif after > self._position and after > await self._log.last_position():
             raise LogMismatch(f"position {after} is beyond the end of the log")
         while True:
-            while after < self._position:
-                # As ``follow`` does, this outlives a restart of the server.
-                async for attempt in stamina.retry_context(
-                    on=LogUnavailable, attempts=None, timeout=None, wait_initial=0.1, wait_max=2.0
-                ):
-                    with attempt:
-                        async for batch in self._log.read(after, self._position):
-                            after = batch.last
-                            yield batch
-            # No await between the comparison above and this: what comes from now on is handed to us.
-            follower = _Follower()
-            self._followers.add(follower)
-            try:
-                while not (follower.left and follower.batches.empty()):
-                    item = await follower.batches.get()
-                    if isinstance(item, BaseException):
-                        raise item
-                    if item.last > after:
-                        yield _beyond(item, after)
-                        after = item.last
-            finally:
-                self._followers.discard(follower)
+            async for batch in self._read_alone(after):
+                after = batch.last
+                yield batch
+            number = self._number_after(after)
+            while number >= self._first:
+                if number < self._first + len(self._recent):
+                    batch = self._recent[number - self._first]
+                    number += 1
+                    if batch.last > after:
+                        yield _beyond(batch, after)
+                        after = batch.last
+                elif self._error is not None:
+                    raise self._error
+                else:
+                    await self._grown.wait()
+
+    async def _read_alone(self, after: int) -> AsyncIterator[Batch]:
+        """What is not kept any more. As ``follow`` does, this outlives a restart of the server."""
+        while after < self._start:
+            async for attempt in stamina.retry_context(
+                on=LogUnavailable, attempts=None, timeout=None, wait_initial=0.1, wait_max=2.0
+            ):
+                with attempt:
+                    async for batch in self._log.read(after, self._start):
+                        after = batch.last
+                        yield batch
+
+    def _number_after(self, after: int) -> int:
+        """The number of the first batch with anything above ``after``, kept or still to come."""
+        number = self._first + len(self._recent)
+        for batch in reversed(self._recent):
+            if batch.last <= after:
+                break
+            number -= 1
+        return number
 
 
 def _beyond(batch: Batch, after: int) -> Batch:
