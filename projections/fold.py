@@ -6,6 +6,7 @@ The same folds are the state of the workers and what PostgreSQL holds.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from types import MethodType
 from typing import Any, ClassVar
 
 import msgspec
@@ -69,6 +70,12 @@ class Fold:
     def inputs(cls) -> Iterable[type[Event]]:
         """The event types that this fold handles; all others leave it as it is."""
         return cls._handlers.keys()
+
+    def evolver(self, event_type: type[Event]) -> Callable[[Recorded, Any], tuple[Touched, ...]]:
+        """What ``evolve`` does with events of a type that this fold handles, called with the event as well: faster."""
+        if type(self).evolve is not Fold.evolve:
+            return lambda recorded, event: self.evolve(recorded)
+        return MethodType(self._handlers[event_type], self)
 
     def placed(self, recorded: Recorded) -> None:
         """An event that was folded ahead of the log, at position AHEAD, has come back: now its position is known."""

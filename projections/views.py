@@ -5,6 +5,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
@@ -56,6 +57,10 @@ PROJECTIONS: tuple[type[Fold], ...] = (
 )
 
 
+#: Takes an event in, given what was recorded and the event itself; returns the rows it may have changed.
+Evolver = Callable[[Recorded, Any], tuple[Touched, ...]]
+
+
 class SkippedRow(Row):
     """An event type that this version does not know: how many there were, and the position of the latest."""
 
@@ -97,15 +102,16 @@ class Views:
         self._tables[SKIPPED.name] = SKIPPED
         self._rows: dict[str, dict[Key, Any]] = {name: rows for fold in folds for name, rows in fold.tables.items()}
         self._rows[SKIPPED.name] = skipped
-        handling = {kind: [fold.evolve for fold in folds if kind in fold.inputs()] for kind in EVENT_TYPES}
-        self._evolvers: dict[type[Event], Callable[[Recorded], tuple[Touched, ...]]] = {
+        handling = {kind: [fold.evolver(kind) for fold in folds if kind in fold.inputs()] for kind in EVENT_TYPES}
+        self._evolvers: dict[type[Event], Evolver] = {
             kind: _together(evolvers) for kind, evolvers in handling.items() if evolvers
         }
 
     def evolve(self, recorded: Recorded) -> tuple[Touched, ...]:
         """Take one event in; returns the rows it may have changed, of all projections."""
-        evolve = self._evolvers.get(type(recorded.event))
-        return evolve(recorded) if evolve else NOTHING
+        event = recorded.event
+        evolve = self._evolvers.get(type(event))
+        return evolve(recorded, event) if evolve else NOTHING
 
     def skip(self, rejected: Rejected) -> tuple[Touched, ...]:
         """Count a message of an unknown event type; a malformed one is the quarantine's and changes nothing."""
@@ -160,16 +166,14 @@ def _json(rows: Sequence[object] | None) -> str:
     return msgspec.json.encode(rows).decode() if rows else ""
 
 
-def _together(
-    evolvers: Sequence[Callable[[Recorded], tuple[Touched, ...]]],
-) -> Callable[[Recorded], tuple[Touched, ...]]:
+def _together(evolvers: Sequence[Evolver]) -> Evolver:
     """One function that calls all of ``evolvers``; most events concern one to three folds, so these are unrolled."""
     match evolvers:
         case [first]:
             return first
         case [first, second]:
-            return lambda r: first(r) + second(r)
+            return lambda r, e: first(r, e) + second(r, e)
         case [first, second, third]:
-            return lambda r: first(r) + second(r) + third(r)
+            return lambda r, e: first(r, e) + second(r, e) + third(r, e)
         case _:
-            return lambda r: tuple(touched for evolve in evolvers for touched in evolve(r))
+            return lambda r, e: tuple(chain.from_iterable([evolve(r, e) for evolve in evolvers]))

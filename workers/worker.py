@@ -35,15 +35,16 @@ class State:
 
     def __init__(self, *folds: Fold) -> None:
         self._placing = [fold.placed for fold in folds if type(fold).placed is not Fold.placed]
-        self._evolvers: dict[type[Event], list[Callable[[Recorded], object]]] = {}
+        self._evolvers: dict[type[Event], list[Callable[[Recorded, Event], object]]] = {}
         for fold in folds:
             for event_type in fold.inputs():
-                self._evolvers.setdefault(event_type, []).append(fold.evolve)
+                self._evolvers.setdefault(event_type, []).append(fold.evolver(event_type))
 
     def evolve(self, recorded: Recorded) -> None:
         """Take one event in."""
-        for evolve in self._evolvers.get(type(recorded.event), ()):
-            evolve(recorded)
+        event = recorded.event
+        for evolve in self._evolvers.get(type(event), ()):
+            evolve(recorded, event)
 
     def placed(self, recorded: Recorded) -> None:
         """What was folded ahead of the log has come back from it."""

@@ -27,7 +27,7 @@ from bus.envelope import Envelope, encode
 from bus.errors import Conflict, LogMismatch, LogUnavailable
 from bus.jetstream.acks import Ack, AckError, Acks
 from bus.jetstream.chunks import chunks, segments
-from bus.jetstream.connection import ANSWER_S, Connection
+from bus.jetstream.connection import ANSWER_S, Connection, Outgoing
 from bus.jetstream.reader import Reader
 from bus.jetstream.streams import LOG
 from bus.log import Appended, Batch
@@ -145,6 +145,7 @@ class JetStreamLog:
         batch_id = f"{self._batch_prefix}-{next(self._batch_numbers)}"
         async with self._acks.expect(1) as replies:
             reply = replies[0][0]
+            messages = []
             for number, envelope in enumerate(envelopes, 1):
                 headers = _headers(envelope)
                 headers["Nats-Batch-Id"] = batch_id
@@ -153,19 +154,17 @@ class JetStreamLog:
                 if is_last:
                     headers["Nats-Batch-Commit"] = "1"
                 # The first asks for an answer as well: "too many batches" comes there.
-                await self._connection.publish(
-                    subject_of(envelope.event), encode(envelope), reply if is_last or number == 1 else "", headers
-                )
+                messages.append(_message(envelope, reply if is_last or number == 1 else "", headers))
+            await self._connection.publish_all(messages)
             return (await self._acks.collect(replies, self._timeout_s))[0]
 
     async def _append_singles(self, envelopes: list[Envelope]) -> list[Appended]:
         appended: list[Appended] = []
         for segment in segments(envelopes):
             async with self._acks.expect(len(segment)) as replies:
-                for envelope, (reply, _) in zip(segment, replies, strict=True):
-                    await self._connection.publish(
-                        subject_of(envelope.event), encode(envelope), reply, _headers(envelope)
-                    )
+                await self._connection.publish_all(
+                    [_message(one, reply, _headers(one)) for one, (reply, _) in zip(segment, replies, strict=True)]
+                )
                 acks = await self._acks.collect(replies, self._timeout_s)
             for envelope, ack in zip(segment, acks, strict=True):
                 appended.append(await self._classify(envelope, ack))
@@ -194,13 +193,17 @@ class JetStreamLog:
         """Append an ``once`` event where the last message on its subject, at ``position``, is no event and no rival."""
         headers = _headers(envelope) | {"Nats-Expected-Last-Subject-Sequence": str(position)}
         async with self._acks.expect(1) as replies:
-            await self._connection.publish(subject_of(envelope.event), encode(envelope), replies[0][0], headers)
+            await self._connection.publish_all([_message(envelope, replies[0][0], headers)])
             (ack,) = await self._acks.collect(replies, self._timeout_s)
         return await self._classify(envelope, ack)
 
 
 def _rejected(error: AckError) -> LogUnavailable:
     return LogUnavailable(f"append rejected: {error.description} (error {error.err_code})")
+
+
+def _message(envelope: Envelope, reply: str, headers: dict[str, str]) -> Outgoing:
+    return Outgoing(subject_of(envelope.event), encode(envelope), reply, headers)
 
 
 def _headers(envelope: Envelope) -> dict[str, str]:
