@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from typing import NamedTuple, Protocol
 
 import structlog
 
+from driftline.book import Book
 from driftline.errors import NotDone, UsageError
 from driftline.plane import Plane, only_projector
 from driftline.stack import Stack
@@ -47,6 +49,33 @@ async def _wait_a_little(stack: Stack) -> None:
         log.warning("the projections are behind: does the projector run?", projected=shown, log=last)
 
 
+class State(Protocol):
+    """The rows of all projections, as of one moment."""
+
+    async def rows(self, table: str, where: Mapping[str, Value] | None = None) -> list[Row]:
+        """The rows of ``table`` whose columns equal ``where``, in key order. Raises KeyError for an unknown name."""
+        ...
+
+
+class Now(NamedTuple):
+    """Implements ``State``: what PostgreSQL shows now."""
+
+    database: Database
+
+    async def rows(self, table: str, where: Mapping[str, Value] | None = None) -> list[Row]:
+        return await rows(self.database, table, where)
+
+
+class Then(NamedTuple):
+    """Implements ``State``: what a book says of the time right after ``position``."""
+
+    book: Book
+    position: int
+
+    async def rows(self, table: str, where: Mapping[str, Value] | None = None) -> list[Row]:
+        return self.book.rows(table, self.position, where)
+
+
 async def rows(database: Database, table: str, where: Mapping[str, Value] | None = None) -> list[Row]:
     """The rows of a table whose columns equal ``where``; none if nothing has been projected yet."""
     try:
@@ -56,11 +85,11 @@ async def rows(database: Database, table: str, where: Mapping[str, Value] | None
         return []
 
 
-async def find_instance(database: Database, name_or_id: str) -> InstanceRow:
+async def find_instance(state: State, name_or_id: str) -> InstanceRow:
     """The instance with this id or name: the live one, else the newest. Raises UsageError if there is none."""
-    found = await rows(database, "instances", {"instance": name_or_id})
+    found = await state.rows("instances", {"instance": name_or_id})
     if not found:
-        found = await rows(database, "instances", {"name": name_or_id})
+        found = await state.rows("instances", {"name": name_or_id})
     instances = [row for row in found if isinstance(row, InstanceRow)]
     if not instances:
         raise UsageError(f"instance: there is none with the id or name {name_or_id}")

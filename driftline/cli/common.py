@@ -12,10 +12,12 @@ import msgspec
 import structlog
 import uvloop
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
 from driftline.errors import UsageError
+from driftline.reading import Reading
 from driftline.stack import Options
 from workers.devices.aws.settings import AwsSettings
 from workers.devices.simulated.faults import FaultPlan, parse_faults
@@ -50,6 +52,29 @@ def server_options(default_level: str = "warning") -> Callable[[F], F]:
         return with_options  # type: ignore[return-value]  # click replaces the signature
 
     return decorate
+
+
+def reading_options(command: F) -> F:
+    """``--as-of`` and ``--log`` beside ``server_options``; arrive as ``reading: Reading`` and ``as_json: bool``."""
+
+    @click.option("--as-of", default="", metavar="SEQ|TIME", help="As it was then: a position, ISO 8601, or 10m ago.")
+    @click.option(
+        "--log", "file", type=click.Path(path_type=Path, dir_okay=False), help="Read this recording, not a live log."
+    )
+    @server_options()
+    @functools.wraps(command)
+    def with_reading(*, options: Options, as_of: str, file: Path | None, **rest: Any) -> Any:
+        if file is not None and (options.nats or options.postgres or options.data):
+            raise UsageError(f"--log {file}: a recording needs no servers; give neither --nats, --postgres nor --data")
+        with Progress(console=progress_console(), transient=True) as bars:
+            bar = bars.add_task("indexing the log", visible=False)
+
+            def progress(position: int, until: int) -> None:
+                bars.update(bar, completed=position, total=until, visible=position < until)
+
+            return command(reading=Reading(options=options, as_of=as_of, file=file, progress=progress), **rest)
+
+    return with_reading  # type: ignore[return-value]  # click replaces the signature
 
 
 def faults_option(command: F) -> F:
