@@ -3,7 +3,8 @@
 import functools
 import logging
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ import msgspec
 import structlog
 import uvloop
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
@@ -66,12 +67,7 @@ def reading_options(command: F) -> F:
     def with_reading(*, options: Options, as_of: str, file: Path | None, **rest: Any) -> Any:
         if file is not None and (options.nats or options.postgres or options.data):
             raise UsageError(f"--log {file}: a recording needs no servers; give neither --nats, --postgres nor --data")
-        with Progress(console=progress_console(), transient=True) as bars:
-            bar = bars.add_task("indexing the log", visible=False)
-
-            def progress(position: int, until: int) -> None:
-                bars.update(bar, completed=position, total=until, visible=position < until)
-
+        with late_progress("indexing the log") as progress:
             return command(reading=Reading(options=options, as_of=as_of, file=file, progress=progress), **rest)
 
     return with_reading  # type: ignore[return-value]  # click replaces the signature
@@ -153,6 +149,22 @@ def people() -> Console:
 def progress_console() -> Console:
     """Where progress goes, so that stdout stays clean."""
     return Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def late_progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """What is told how far something is, (done, of how many), and shows a bar from the first time on."""
+    with ExitStack() as exits:
+        bars = Progress(console=progress_console(), transient=True)
+        tasks: list[TaskID] = []
+
+        def progress(done: int, until: int) -> None:
+            if not tasks:
+                exits.enter_context(bars)
+                tasks.append(bars.add_task(what))
+            bars.update(tasks[0], completed=done, total=until)
+
+        yield progress
 
 
 def print_json(document: object) -> None:

@@ -243,7 +243,7 @@ async def _return(stack: Stack, plane: Plane, names: Sequence[str], timeout_s: f
             position = await _follow_return(stack, after, waiting, returned, refusals)
     except TimeoutError as error:
         raise NotDone(f"not up within {timeout_s:g} s: {', '.join(sorted(waiting.values()))}") from error
-    await wait_projected(stack, plane, position)
+    await wait_projected(stack, plane.projector, position)
     if as_json:
         print_json(returned)
     elif returned:

@@ -95,7 +95,7 @@ async def _ask(
             else:
                 click.echo(published.request)
             return
-        await wait_projected(stack, plane, published.position, timeout_s)
+        await wait_projected(stack, plane.projector, published.position, timeout_s)
         await _tell(Now(stack.database), number, timeout_s, as_json=as_json)
 
 

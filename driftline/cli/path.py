@@ -51,7 +51,7 @@ def trace_path(options: Options, source: str, target: str, layout: str | None, a
 
 async def _trace_path(options: Options, source: str, target: str, layout: str, *, as_json: bool) -> None:
     async with open_stack(options) as stack, working_plane(stack) as plane:
-        await wait_projected(stack, plane, await stack.log.last_position())
+        await wait_projected(stack, plane.projector, await stack.log.last_position())
         ports = []
         for name in (source, target):
             row = await find_instance(Now(stack.database), name)
