@@ -23,7 +23,7 @@ from workers.effects import AnyEffect, Result
 from workers.machine import Machine, Output
 from workers.worker import State, Worker
 
-Kind = Literal["differs", "not decided now", "not said then", "no such effect"]
+Kind = Literal["differs", "decided on another event", "not decided now", "not said then", "no such effect"]
 
 
 #: What an audit may find that makes an event of its own.
@@ -222,6 +222,11 @@ class Replay:
                 if _may_come_of(self._worker, effect, r.event):
                     return None
                 return self._divergence("no such effect", r.position, r.id, r.event, None, self._find(r.cause), life)
+        same = (one for one in life.expected.values() if _concern(one.envelope.event) == _concern(r.event))
+        earlier = next(same, None)
+        if earlier is not None:
+            position, now = earlier.input.position, earlier.envelope.event
+            return self._divergence("decided on another event", position, r.id, r.event, now, earlier.input, life)
         return self._divergence("not decided now", r.position, r.id, r.event, None, self._find(r.cause), life)
 
     def _find(self, id: str) -> Recorded | None:
@@ -296,7 +301,11 @@ def _slot(effect: AnyEffect) -> str:
 def _may_come_of(worker: Worker, effect: AnyEffect, event: Event) -> bool:
     """Whether ``settle`` makes an event of this type about this aggregate of ``effect``, done or failed."""
     results = (Result(), Result(error="failed"), Result(found=(_DUPLICATE,)))
-    return any((type(one), key_of(one)) == (type(event), key_of(event)) for one in _settled(worker, effect, results))
+    return any(_concern(one) == _concern(event) for one in _settled(worker, effect, results))
+
+
+def _concern(event: Event) -> tuple[type[Event], str]:
+    return type(event), key_of(event)
 
 
 def _settled(worker: Worker, effect: AnyEffect, results: Iterable[Result]) -> Iterator[Event]:
