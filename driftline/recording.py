@@ -45,9 +45,7 @@ async def recorded(
     async for batch in log.read_raw(0, last):
         raws += batch.raws if stories is None else _of_stories(batch.raws, stories)
         progress(batch.last, last)
-    header = Header(
-        identity=await log.identity(), recorded_us=now_us(), log_last=last, selection=selection.document()
-    )
+    header = Header(identity=await log.identity(), recorded_us=now_us(), log_last=last, selection=selection.document())
     return header, raws
 
 
@@ -63,6 +61,4 @@ def _stories(selection: Selection, book: Book) -> set[str]:
 def _of_stories(raws: Sequence[Raw], stories: set[str]) -> list[Raw]:
     by_position = {raw.position: raw for raw in raws}
     records, _ = decode_batch(raws)
-    return [
-        by_position[r.position] for r in records if r.correlation in stories or type(r.event) in WORLD
-    ]
+    return [by_position[r.position] for r in records if r.correlation in stories or type(r.event) in WORLD]
