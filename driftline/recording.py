@@ -1,14 +1,16 @@
 """What of a log goes into a recording: all of it, or the stories that concern something and the world they stand on."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import msgspec
 
-from bus.decoding import Raw, decode_batch
-from bus.envelope import now_us
-from bus.events import Event, WorkerStarted
+from bus.decoding import Raw
+from bus.envelope import Envelope, Recorded, encode, now_us
+from bus.events import Event, WorkerStarted, tag_of
 from bus.log import RawLog
 from bus.recording import Header
+from bus.subjects import subject_of
 from driftline.book import Book
 from driftline.errors import UsageError
 from driftline.questions import history
@@ -40,25 +42,53 @@ async def recorded(
     Raises UsageError when nothing is like what was selected, and LogUnavailable.
     """
     last = await log.last_position()
-    stories = _stories(selection, book) if book is not None else None
+    chosen = _positions(selection, book) if book is not None else None
     raws: list[Raw] = []
     async for batch in log.read_raw(0, last):
-        raws += batch.raws if stories is None else _of_stories(batch.raws, stories)
+        raws += batch.raws if chosen is None else [raw for raw in batch.raws if raw.position in chosen]
         progress(batch.last, last)
     header = Header(identity=await log.identity(), recorded_us=now_us(), log_last=last, selection=selection.document())
     return header, raws
 
 
-def _stories(selection: Selection, book: Book) -> set[str]:
-    """The correlations of the stories that are selected."""
+def simulated(records: Sequence[Recorded], name: str) -> tuple[Header, list[Raw]]:
+    """The header and the messages of a recording of a simulated run, in its virtual time."""
+    last_us = records[-1].time_us if records else 0
+    header = Header(identity=name, recorded_us=last_us, log_last=records[-1].position if records else 0)
+    times = accumulate((r.time_us for r in records), max)
+    raws = [
+        Raw(r.position, subject_of(r.event), _encoded(r), time_us) for r, time_us in zip(records, times, strict=True)
+    ]
+    return header, raws
+
+
+def _positions(selection: Selection, book: Book) -> set[int]:
+    """The positions of the stories that are selected, of all that led to them, and of the world they stand on."""
     if selection.correlation:
         if not book.correlated(selection.correlation):
             raise UsageError(f"--correlation: the log has no story {selection.correlation}")
-        return {selection.correlation}
-    return {r.correlation for r in history(book, selection.about, book.last)}
+        stories = {selection.correlation}
+    else:
+        stories = {r.correlation for r in history(book, selection.about, book.last)}
+    waiting = [r for story in sorted(stories) for r in book.correlated(story)]
+    chosen = {r.position for event_type in WORLD for r in book.of_type(tag_of(event_type))}
+    while waiting:
+        r = waiting.pop()
+        cause = book.find(r.cause) if r.cause else None
+        if cause is not None and cause.position not in chosen:
+            waiting.append(cause)
+        chosen.add(r.position)
+    return chosen
 
 
-def _of_stories(raws: Sequence[Raw], stories: set[str]) -> list[Raw]:
-    by_position = {raw.position: raw for raw in raws}
-    records, _ = decode_batch(raws)
-    return [by_position[r.position] for r in records if r.correlation in stories or type(r.event) in WORLD]
+def _encoded(r: Recorded) -> bytes:
+    return encode(
+        Envelope(
+            id=r.id,
+            event=r.event,  # type: ignore[arg-type]  # read from a log, so of the union
+            cause=r.cause,
+            correlation=r.correlation,
+            actor=r.actor,
+            time_us=r.time_us,
+        )
+    )
