@@ -30,6 +30,7 @@ COMMANDS = {
     "history": ("history", "history_of"),
     "causes": ("history", "causes_of"),
     "diff": ("history", "diff"),
+    "bisect": ("bisect", "bisect"),
     "ports": ("ports", "ports"),
     "port-states": ("ports", "port_states"),
     "timeline": ("ports", "timeline"),
