@@ -21,6 +21,7 @@ from tests.driftline.test_invariants_tale import Tale
 
 #: A judge who has the log alone sees none of these: devices tell of them, or the auditor's own books were changed.
 NOT_IN_THE_LOG = {
+    *("a_policy_that_is_never_applied", "a_request_for_a_policy_without_an_answer"),
     *("an_eni_held_in_another_zone", "an_eni_where_no_claim_needs_it", "an_eni_of_no_port"),
     *("a_pool_that_does_not_add_up", "a_pool_that_lost_a_port", "usable_without_a_vnic", "usable_without_flows"),
     *("two_vnis_on_a_vlan_of_a_leaf", "more_entries_than_the_hardware_holds", "an_entry_that_nobody_needs"),
