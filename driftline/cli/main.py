@@ -30,6 +30,7 @@ COMMANDS = {
     "history": ("history", "history_of"),
     "causes": ("history", "causes_of"),
     "diff": ("history", "diff"),
+    "why": ("why", "why"),
     "bisect": ("bisect", "bisect"),
     "ports": ("ports", "ports"),
     "port-states": ("ports", "port_states"),
