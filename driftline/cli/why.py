@@ -53,7 +53,7 @@ def show(answer: Why) -> None:
 
 def lines(answer: Why) -> list[tuple[str, str]]:
     """The answer as (line, style)."""
-    since = f" ({ago(answer.now_us - answer.since_us)})" if answer.since_us else ""
+    since = f" (for {span(answer.now_us - answer.since_us)})" if answer.since_us else ""
     said = [(f"{answer.summary}{since}", "bold green" if answer.well else "bold")]
     said += [(f"as of position {answer.position}, {moment(answer.now_us)}", "dim")]
     if answer.waits:
@@ -78,11 +78,9 @@ def lines(answer: Why) -> list[tuple[str, str]]:
 
 
 def _wait(answer: Why, one: Wait) -> list[tuple[str, str]]:
-    since = f" for {span(answer.now_us - one.since_us)}, since event {one.position}" if one.position else ""
+    since = f": {span(answer.now_us - one.since_us)} so far, since event {one.position}" if one.position else ""
     where = f" on {one.where}" if one.where else ""
-    said = [(f"  • {one.what}", ""), (f"    {one.who} should act{where}; it has been waited for{since}", "dim")]
-    if not one.position:
-        said[1] = (f"    {one.who} should act{where}", "dim")
+    said = [(f"  • {one.what}", ""), (f"    {one.who} should act{where}{since}", "dim")]
     if one.error:
         tried = f" ({one.failed} times)" if one.failed > 1 else ""
         said.append((f"    said not to work{tried}: {one.error}", "red"))
@@ -100,8 +98,3 @@ def span(time_us: int) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
-
-
-def ago(time_us: int) -> str:
-    """How long ago that was."""
-    return f"since {span(time_us)} ago" if time_us > 0 else "since now"

@@ -45,7 +45,7 @@ def _for(facts: Facts, one: Wait) -> Iterator[str]:
 
 def _leaf(one: Wait) -> Iterator[str]:
     if one.error:
-        yield f"Mend {one.where} ({one.error}), then `driftline reconcile --leaf {one.where}`: what it lacks is repaired"
+        yield f"Mend {one.where} ({one.error}), then `driftline reconcile --leaf {one.where}`: what lacks is repaired"
     else:
         yield f"See whether {one.where} answers: it was asked and has not said anything yet"
         yield f"`driftline radius {one.where}` tells what else depends on it"
@@ -69,10 +69,10 @@ def _refused(facts: Facts, row: InstanceRow) -> Iterator[str]:
         for name in names:
             pools = facts.rows("pools", network=name)
             free, size = sum(pool.free for pool in pools), sum(pool.size for pool in pools)
-            yield f"Network {name} has {free} of {size} addresses free: delete what is not needed, or add a subnet to it"
+            yield f"Network {name} has {free} of {size} addresses free: delete what is not needed, or add a subnet"
     elif row.reason == "the name is in use":
         holder = next((one for one in facts.rows("instances", name=row.name) if one.instance != row.instance), None)
         if holder is not None:
-            yield f"{row.name} is the name of instance {holder.instance} ({holder.state}): delete it, or take another name"
+            yield f"{row.name} is the name of instance {holder.instance} ({holder.state}): delete it, or take another"
     else:
         yield "Mend what was refused and ask again; a request is answered once"

@@ -1,4 +1,4 @@
-"""What a claim of a port still waits for until the port can be used (Figure 10, steps 2 to 12; Figure 11, steps 4 to 7)."""
+"""What a claim of a port still waits for until the port can be used: Figure 10, steps 2 to 12, and Figure 11."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,10 @@ from bus.envelope import Recorded
 from bus.events import (
     CLOUD,
     CNC,
+    HostBlockAnnounced,
+    HostBlockAssigned,
+    HostBlockRefused,
+    HostBlockRequested,
     PortAllocated,
     PortBindRequested,
     PortBound,
@@ -166,8 +170,12 @@ def _block_waited_for(facts: Facts, row: InstanceRow) -> Wait | None:
     """A host that allocates by itself, and waits for a block of addresses."""
     if not _allocates_on_host(facts, row):
         return None
-    said = [r for r in facts.about("host", row.host) if type(r.event).__name__.startswith("HostBlock")]
+    said = [
+        r
+        for r in facts.about("host", row.host)
+        if isinstance(r.event, HostBlockRequested | HostBlockAssigned | HostBlockRefused | HostBlockAnnounced)
+    ]
     last = said[-1] if said else None
-    if last is None or type(last.event).__name__ != "HostBlockRequested":
+    if last is None or not isinstance(last.event, HostBlockRequested):
         return None
     return wait(facts, "ipam", f"a block of addresses for {row.host}", last, row.host)

@@ -3,7 +3,16 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from bus.events import InstanceDeleted, InstanceDriftFailed, InstanceOverdue, InstanceRefused, PortDeleted, PortRefused
+from bus.events import (
+    InstanceDeleted,
+    InstanceDriftFailed,
+    InstanceOverdue,
+    InstanceRefused,
+    InstanceTerminating,
+    LeafAuditRequested,
+    PortDeleted,
+    PortRefused,
+)
 from driftline.why.advice import advice
 from driftline.why.answer import Next, Wait, Why
 from driftline.why.coming import for_claim, for_mac, for_planes, for_port_to_exist, wait
@@ -87,9 +96,7 @@ def _ended(facts: Facts, row: InstanceRow) -> _State:
 
 
 def _terminating(facts: Facts, row: InstanceRow, port: PortRow | None) -> _State:
-    told = next(
-        (r for r in facts.about("instance", row.instance) if r.event.__class__.__name__ == "InstanceTerminating"), None
-    )
+    told = facts.last("instance", row.instance, InstanceTerminating)
     since_us = told.time_us if told else row.ended_us
     why = (
         f"{row.name} failed ({row.reason}) and is being taken down"
@@ -195,7 +202,7 @@ def _deadline(facts: Facts, row: InstanceRow, what: str) -> Next:
 def _audits(facts: Facts, waits: list[Wait]) -> Iterator[Next]:
     """What failed is not tried again before it is asked for again, or an audit finds that it lacks."""
     for leaf in dict.fromkeys(one.where for one in waits if one.who == "cnc" and one.error):
-        asked = [r for r in facts.about("leaf", leaf) if type(r.event).__name__ == "LeafAuditRequested"]
+        asked = [r for r in facts.about("leaf", leaf) if isinstance(r.event, LeafAuditRequested)]
         if asked:
             at_us = asked[-1].time_us + AUDIT_EVERY_US
             yield Next(at_us=at_us, who="cnc", what=f"{leaf} is compared with the log, and what it lacks is repaired")

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from bus.events import (
     CNC,
-    HostFenced,
     InstanceTerminating,
     PortDeleteRequested,
     PortUnbound,
@@ -96,8 +95,3 @@ def _on_leaves(facts: Facts, claim: PortRow | StaleClaimRow) -> Iterator[Wait]:
             error=entry.reason,
             behind=facts.behind.get(CNC, 0),
         )
-
-
-def is_cut_off(facts: Facts, host: str) -> bool:
-    """Whether the host is dead and its leaves carry nothing for it."""
-    return facts.host_state(host).fenced and facts.last("host", host, HostFenced) is not None
