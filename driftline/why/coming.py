@@ -10,6 +10,8 @@ from bus.events import (
     HostBlockAssigned,
     HostBlockRefused,
     HostBlockRequested,
+    InstanceDeleteRequested,
+    InstanceDriftRequested,
     PortAllocated,
     PortBindRequested,
     PortBound,
@@ -17,6 +19,7 @@ from bus.events import (
     PortClaimRequested,
     PortCreateRequested,
     PortPlugged,
+    PortRefused,
 )
 from driftline.why.answer import Wait
 from driftline.why.facts import Facts
@@ -60,6 +63,19 @@ def for_host(facts: Facts, host: str) -> Iterator[Wait]:
     )
 
 
+def for_answers(facts: Facts, row: InstanceRow) -> Iterator[Wait]:
+    """Requests about the instance that have no answer yet."""
+    records = facts.about("instance", row.instance)
+    answered = {r.correlation for r in records if r.actor == "nova"}
+    for r in records:
+        if isinstance(r.event, InstanceDriftRequested | InstanceDeleteRequested) and r.correlation not in answered:
+            answered.add(r.correlation)
+            what = "drift" if isinstance(r.event, InstanceDriftRequested) else "deletion"
+            yield wait(
+                facts, "nova", f"the {what} of {row.name} that was asked for ({r.correlation}) to be answered", r
+            )
+
+
 def for_port_to_exist(facts: Facts, row: InstanceRow) -> Iterator[Wait]:
     """An instance that has a host and no port yet (steps 2 and 3)."""
     yield from for_host(facts, row.host)
@@ -69,7 +85,10 @@ def for_port_to_exist(facts: Facts, row: InstanceRow) -> Iterator[Wait]:
         yield wait(facts, "compute", f"the port of {row.instance} to be asked for", scheduled, row.host)
         return
     block = _block_waited_for(facts, row)
-    if block is not None:
+    refused = facts.last("port", row.port, PortRefused)
+    if refused is not None:
+        yield wait(facts, "nova", f"{row.name} to be called refused, as its port was", refused)
+    elif block is not None:
         yield block
     else:
         who = "host-ipam" if _allocates_on_host(facts, row) else "ipam"

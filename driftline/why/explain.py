@@ -15,7 +15,7 @@ from bus.events import (
 )
 from driftline.why.advice import advice
 from driftline.why.answer import Next, Wait, Why
-from driftline.why.coming import for_claim, for_mac, for_planes, for_port_to_exist, wait
+from driftline.why.coming import for_answers, for_claim, for_mac, for_planes, for_port_to_exist, wait
 from driftline.why.facts import Facts, Subject
 from driftline.why.failures import failures
 from driftline.why.leaving import for_end, for_stale, stale_claims
@@ -40,6 +40,8 @@ def explain(facts: Facts, subject: Subject) -> Why:
     """Why the subject is as it is."""
     row, port = subject.instance, facts.port(subject.port)
     state = _of_port_alone(facts, subject.port, port) if row is None else _of_instance(facts, row, port)
+    asked = list(for_answers(facts, row)) if row is not None else []
+    state = state._replace(waits=state.waits + asked, well=state.well and not asked)
     failed = failures(facts, subject)
     return Why(
         instance=row.instance if row is not None else port.instance if port is not None else "",
@@ -111,23 +113,24 @@ def _terminating(facts: Facts, row: InstanceRow, port: PortRow | None) -> _State
 
 def _drifting(facts: Facts, row: InstanceRow, port: PortRow | None) -> _State:
     text = f"{row.name} is drifting from {row.from_host} to {row.host}"
+    left = _left(facts, port) if port is not None else []
     if port is None or port.generation <= row.from_generation or port.host != row.host:
-        return _State(f"{text}, which has not got its port yet", row.drift_us, list(for_claim(facts, row)))
-    waits = for_planes(facts, port)
-    return _State(f"{text}; {_planes(port)}", row.drift_us, waits or [_said(facts, "nova", "the drift", port)])
+        return _State(f"{text}, which has not got its port yet", row.drift_us, [*for_claim(facts, row), *left])
+    waits = [*for_planes(facts, port), *_verdict(facts, row, port, "drift")]
+    return _State(f"{text}; {_planes(port)}", row.drift_us, waits + left)
 
 
 def _with_port(facts: Facts, row: InstanceRow, port: PortRow) -> _State:
     """Scheduled, active or in error."""
     waits = [*for_planes(facts, port), *for_mac(facts, port)]
-    left = [one for stale in stale_claims(facts, port.port) for one in for_stale(facts, stale)]
+    left = _left(facts, port)
     since_us = row.scheduled_us if row.state in SPAWNING else port.changed_us
     if row.state == "error":
         text = f"{row.name} is in error on {row.host}: {row.reason}; {_planes(port)}"
         return _State(text, since_us, waits + left or _recovery(facts, row, port))
     if row.state == "scheduled":
         text = f"{row.name} is on its way on {row.host}; {_planes(port)}"
-        return _State(text, since_us, waits or [_said(facts, "nova", "the spawn", port)])
+        return _State(text, since_us, [*waits, *_verdict(facts, row, port, "spawn")])
     if port.usable and not waits:
         text = f"{row.name} works: active on {row.host}, {_planes(port)}"
         if left:
@@ -142,10 +145,29 @@ def _with_port(facts: Facts, row: InstanceRow, port: PortRow) -> _State:
     )
 
 
+def _left(facts: Facts, port: PortRow) -> list[Wait]:
+    """What is left of where the port was before."""
+    return [one for stale in stale_claims(facts, port.port) for one in for_stale(facts, stale)]
+
+
+def _verdict(facts: Facts, row: InstanceRow, port: PortRow, what: str) -> list[Wait]:
+    """The port is ready, or cannot be: it has only still to be said."""
+    newest = facts.about("port", port.port)[-1:]
+    if port.usable:
+        text = f"the {what} of {row.name} to be called done: both planes are ACTIVE"
+    elif "ERROR" in (port.underlay, port.overlay):
+        text = f"the {what} of {row.name} to be called failed: {port.reason}"
+    else:
+        return []
+    return [wait(facts, "nova", text, newest[0] if newest else None)]
+
+
 def _recovery(facts: Facts, row: InstanceRow, port: PortRow) -> list[Wait]:
     """An instance in error whose port lacks nothing where it is."""
     if port.host == row.host and port.usable:
-        return [_said(facts, "nova", "that it works again", port)]
+        return [
+            wait(facts, "nova", f"{row.name} to be called well again", (facts.about("port", port.port) or [None])[-1])
+        ]
     failed = facts.last("instance", row.instance, InstanceDriftFailed)
     what = f"{row.name} to be drifted to a host that takes it: its port is claimed by {port.host}"
     return [wait(facts, "an operator", what, failed, port.host)]
@@ -206,12 +228,6 @@ def _audits(facts: Facts, waits: list[Wait]) -> Iterator[Next]:
         if asked:
             at_us = asked[-1].time_us + AUDIT_EVERY_US
             yield Next(at_us=at_us, who="cnc", what=f"{leaf} is compared with the log, and what it lacks is repaired")
-
-
-def _said(facts: Facts, who: str, what: str, port: PortRow) -> Wait:
-    """Nothing lacks; it has only still to be said."""
-    newest = facts.about("port", port.port)
-    return wait(facts, who, f"{what} to be called done: both planes are ACTIVE", newest[-1] if newest else None)
 
 
 def _planes(port: PortRow) -> str:

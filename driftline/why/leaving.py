@@ -38,6 +38,12 @@ def stale_claims(facts: Facts, port: str) -> list[StaleClaimRow]:
 
 def for_stale(facts: Facts, claim: StaleClaimRow) -> list[Wait]:
     """What is left of a claim that the port has drifted away from."""
+    if not claim.unbound:
+        what = f"{claim.host} and its leaves to be told that claim {claim.generation} of {claim.port} is over"
+        return [wait(facts, "ipam", what, facts.at(claim.position)), *_on_host(facts, claim)]
+    if claim.overlay_clear and (claim.underlay_clear or facts.host_state(claim.host).fenced):
+        what = f"claim {claim.generation} of {claim.port} to be called cleared"
+        return [wait(facts, "ipam", what, facts.at(claim.position))]
     return [*_on_host(facts, claim), *_above(facts, claim)]
 
 
