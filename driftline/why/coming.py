@@ -26,9 +26,11 @@ from driftline.why.facts import Facts
 from driftline.why.failures import failed_on_leaf, frozen, leaves_of
 from projections.instances import InstanceRow
 from projections.port_rows import PortRow
+from workers.models import MODELS, allocator_of
+from workers.models.model import IPAM
 
 _HOST_STATES = {
-    "suspect": "its agent has been silent for a while",
+    "suspect": "its agent is not heard",
     "down": "it is taken for dead",
     "returned": "it is back and being cleaned of what is not its own any more",
 }
@@ -67,6 +69,8 @@ def for_answers(facts: Facts, row: InstanceRow) -> Iterator[Wait]:
     """Requests about the instance that have no answer yet."""
     records = facts.about("instance", row.instance)
     answered = {r.correlation for r in records if r.actor == "nova"}
+    if row.delete_request and not row.terminating:  # it may belong to the story of the spawn, which has its answer
+        answered.discard(row.delete_request)
     for r in records:
         if isinstance(r.event, InstanceDriftRequested | InstanceDeleteRequested) and r.correlation not in answered:
             answered.add(r.correlation)
@@ -137,7 +141,8 @@ def _binding(facts: Facts, port: PortRow) -> Iterator[Wait]:
         return
     if port.bind_requested:
         asked = facts.last("port", port.port, PortBindRequested)
-        yield wait(facts, "ipam", f"{port.port} to be bound to {port.host}", asked)
+        who = MODELS[port.model].allocator if port.model in MODELS else IPAM
+        yield wait(facts, who, f"{port.port} to be bound to {port.host}", asked)
     elif port.plugged:
         plugged = facts.last("port", port.port, PortPlugged)
         yield wait(facts, "compute", f"the binding of {port.port} to be asked for", plugged, port.host)
@@ -182,7 +187,7 @@ def _leaves(facts: Facts, port: PortRow) -> Iterator[Wait]:
 def _allocates_on_host(facts: Facts, row: InstanceRow) -> bool:
     network = facts.row("networks", row.network) if row.network else None
     found = [network] if network is not None else [one for one in facts.rows("networks") if row.label in one.labels]
-    return bool(found) and found[0].model.startswith("host-local")
+    return bool(found) and allocator_of(found[0]) != IPAM
 
 
 def _block_waited_for(facts: Facts, row: InstanceRow) -> Wait | None:

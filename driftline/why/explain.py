@@ -6,6 +6,7 @@ from typing import NamedTuple
 from bus.events import (
     InstanceDeleted,
     InstanceDriftFailed,
+    InstanceFailed,
     InstanceOverdue,
     InstanceRefused,
     InstanceTerminating,
@@ -21,7 +22,7 @@ from driftline.why.failures import failures
 from driftline.why.leaving import for_end, for_stale, stale_claims
 from projections.instances import ENDED, SPAWNING, InstanceRow
 from projections.port_rows import PortRow
-from workers.deadlines import due_us
+from workers.deadlines import due_us, is_overdue
 from workers.liveness import DOWN_US
 from workers.orphans import GRACE_US
 from workers.worker import AUDIT_EVERY_US
@@ -61,7 +62,7 @@ def explain(facts: Facts, subject: Subject) -> Why:
 def _of_instance(facts: Facts, row: InstanceRow, port: PortRow | None) -> _State:
     if row.state in ENDED or (row.state == "failed" and row.cleaned):
         return _ended(facts, row)
-    if row.terminating:
+    if row.terminating or row.state == "failed":
         return _terminating(facts, row, port)
     match row.state:
         case "requested":
@@ -105,6 +106,9 @@ def _terminating(facts: Facts, row: InstanceRow, port: PortRow | None) -> _State
         if row.state == "failed"
         else (f"{row.name} is being deleted")
     )
+    if told is None:
+        failed = facts.last("instance", row.instance, InstanceFailed)
+        return _State(why, since_us, [wait(facts, "nova", f"{row.name} to be taken down", failed)])
     if port is None:
         return _State(f"{why}; it has no port", since_us, [wait(facts, "nova", "the deletion to be confirmed", told)])
     held = f"{why}; its port {port.port} holds {port.ip} until both planes have confirmed that nothing is left"
@@ -151,23 +155,23 @@ def _left(facts: Facts, port: PortRow) -> list[Wait]:
 
 
 def _verdict(facts: Facts, row: InstanceRow, port: PortRow, what: str) -> list[Wait]:
-    """The port is ready, or cannot be: it has only still to be said."""
-    newest = facts.about("port", port.port)[-1:]
+    """The port is ready, or cannot be, or it is too late: it has only still to be said."""
+    overdue = facts.last("instance", row.instance, InstanceOverdue)
+    if isinstance(e := overdue.event if overdue else None, InstanceOverdue) and is_overdue(row, e) and not port.usable:
+        return [wait(facts, "nova", f"the {what} of {row.name} to be given up: it was not done in time", overdue)]
     if port.usable:
         text = f"the {what} of {row.name} to be called done: both planes are ACTIVE"
     elif "ERROR" in (port.underlay, port.overlay):
         text = f"the {what} of {row.name} to be called failed: {port.reason}"
     else:
         return []
-    return [wait(facts, "nova", text, newest[0] if newest else None)]
+    return [wait(facts, "nova", text, facts.newest("port", port.port))]
 
 
 def _recovery(facts: Facts, row: InstanceRow, port: PortRow) -> list[Wait]:
     """An instance in error whose port lacks nothing where it is."""
     if port.host == row.host and port.usable:
-        return [
-            wait(facts, "nova", f"{row.name} to be called well again", (facts.about("port", port.port) or [None])[-1])
-        ]
+        return [wait(facts, "nova", f"{row.name} to be called well again", facts.newest("port", port.port))]
     failed = facts.last("instance", row.instance, InstanceDriftFailed)
     what = f"{row.name} to be drifted to a host that takes it: its port is claimed by {port.host}"
     return [wait(facts, "an operator", what, failed, port.host)]

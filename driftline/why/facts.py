@@ -1,6 +1,6 @@
 """What an answer is made from: rows and events as of one position, and who is how far behind."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from bus.envelope import Recorded, Rejected
@@ -87,7 +87,11 @@ class Facts:
 
     def last(self, kind: str, key: str, *event_types: type[Event], after: int = 0) -> Recorded | None:
         """The newest event of these types that concerns the aggregate."""
-        return newest(r for r in self.about(kind, key, after) if isinstance(r.event, event_types))
+        return next((r for r in reversed(self.about(kind, key, after)) if isinstance(r.event, event_types)), None)
+
+    def newest(self, kind: str, key: str) -> Recorded | None:
+        """The newest event that concerns the aggregate."""
+        return next(reversed(self.about(kind, key)), None)
 
     def at(self, position: int) -> Recorded | None:
         """The event at ``position``."""
@@ -96,11 +100,6 @@ class Facts:
     def unread(self, name: str) -> list[Rejected]:
         """The messages on a subject with this token that nobody could read."""
         return [one for one in self._source.rejects(0, self.position) if name in one.subject.split(".")]
-
-
-def newest(records: Iterable[Recorded]) -> Recorded | None:
-    """The last one; None if there is none."""
-    return max(records, key=lambda r: r.position, default=None)
 
 
 def find(facts: Facts, name: str) -> Subject | None:
