@@ -32,6 +32,7 @@ COMMANDS = {
     "diff": ("history", "diff"),
     "why": ("why", "why"),
     "bisect": ("bisect", "bisect"),
+    "step": ("step", "step"),
     "ports": ("ports", "ports"),
     "port-states": ("ports", "port_states"),
     "timeline": ("ports", "timeline"),
