@@ -63,15 +63,26 @@ async def open_state(reading: Reading) -> AsyncIterator[State]:
 async def open_past(reading: Reading) -> AsyncIterator[Past]:
     """The book of the log that is read, caught up with it. Raises as ``open_state`` does."""
     async with AsyncExitStack() as exits:
-        checkpoints: Checkpoints | None = None
-        if reading.file is not None:
-            log: RawLog = open_recording(reading.file)
-        else:
-            bus = await exits.enter_async_context(open_bus(reading.options))
-            log, checkpoints = bus.log, bus.checkpoints
+        log, checkpoints = await exits.enter_async_context(_open(reading))
         book = await open_book(log, reading.progress)
         exits.callback(book.close)
         yield Past(book, log, position_of(book, reading.as_of), checkpoints)
+
+
+@asynccontextmanager
+async def open_log(reading: Reading) -> AsyncIterator[RawLog]:
+    """The log that is read: a live one, or a recording. Raises as ``open_state`` does."""
+    async with _open(reading) as (log, _):
+        yield log
+
+
+@asynccontextmanager
+async def _open(reading: Reading) -> AsyncIterator[tuple[RawLog, Checkpoints | None]]:
+    if reading.file is not None:
+        yield open_recording(reading.file), None
+        return
+    async with open_bus(reading.options) as bus:
+        yield bus.log, bus.checkpoints
 
 
 def position_of(book: Book, as_of: str, option: str = "--as-of") -> int:

@@ -11,14 +11,15 @@ from rich.tree import Tree
 
 from bus.envelope import Recorded
 from bus.events import HostAdded
+from bus.recording import write_recording
 from bus.subjects import key_of, name_of
 from driftline.cli.common import configure_logging, people, print_json, printable, run
 from driftline.errors import NotDone, UsageError
 from driftline.invariants import Violation
+from driftline.recording import simulated
 from driftline.scenario import Played, ScenarioFile, load
 from driftline.scenario.play import Check, Told
 from driftline.scenario.real import play_really
-from driftline.scenario.recorded import record
 from driftline.scenario.virtual import play_virtually
 
 #: A step's story is cut after so many events, unless all are asked for.
@@ -88,7 +89,7 @@ def _play(file: ScenarioFile, on: str, *, quiet: bool, whole: bool) -> Played:
 
 def _record(path: Path, played: Played) -> None:
     try:
-        record(path, played.title, played.records)
+        write_recording(path, *simulated(played.records, f"scenario, {played.title}"))
     except OSError as error:
         raise UsageError(f"--record {path}: {error.strerror or error}") from error
 
