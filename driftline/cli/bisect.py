@@ -48,18 +48,21 @@ async def _bisect(reading: Reading, text: str, after: str, before: str, *, as_js
 
 def _show(found: Found) -> None:
     console, event = people(), found.event
-    console.print(f"[bold]{found.predicate}[/]: first at position {event.position}", highlight=False)
+    console.print(printable(f"{found.predicate}: first at position {event.position}"), style="bold")
     if found.violation:
         console.print(printable(f"  {found.violation}"), style="red")
-    console.print(printable(f"\n{line(event)}"), style="bold")
+    console.print()
+    console.print(printable(line(event)), style="bold")
     said = {name: value for name, value in event.event.items() if name != "type" and value not in (None, "")}
     console.print(printable("  " + " ".join(f"{name}={value}" for name, value in said.items())))
-    console.print("\nwhat it changed", style="bold")
+    console.print()
+    console.print("what it changed", style="bold")
     for change in event.changes:
         console.print(printable(f"  {change}"))
     if not event.changes:
         console.print("  nothing")
-    console.print("\nwhat led to it", style="bold")
+    console.print()
+    console.print("what led to it", style="bold")
     for cause in found.led_to:
         console.print(printable(f"  {line(cause)}"))
     if not found.led_to:

@@ -76,7 +76,7 @@ def for_answers(facts: Facts, row: InstanceRow) -> Iterator[Wait]:
             answered.add(r.correlation)
             what = "drift" if isinstance(r.event, InstanceDriftRequested) else "deletion"
             yield wait(
-                facts, "nova", f"the {what} of {row.name} that was asked for ({r.correlation}) to be answered", r
+                facts, "nova", f"the {what} of {row.instance} that was asked for ({r.correlation}) to be answered", r
             )
 
 
@@ -91,7 +91,7 @@ def for_port_to_exist(facts: Facts, row: InstanceRow) -> Iterator[Wait]:
     block = _block_waited_for(facts, row)
     refused = facts.last("port", row.port, PortRefused)
     if refused is not None:
-        yield wait(facts, "nova", f"{row.name} to be called refused, as its port was", refused)
+        yield wait(facts, "nova", f"{row.instance} to be called refused, as its port was", refused)
     elif block is not None:
         yield block
     else:

@@ -59,6 +59,11 @@ def explain(facts: Facts, subject: Subject) -> Why:
     )
 
 
+def label(row: InstanceRow) -> str:
+    """The instance as people call it: its name, and its id if that is another."""
+    return row.name if row.name == row.instance else f"{row.name} ({row.instance})"
+
+
 def _of_instance(facts: Facts, row: InstanceRow, port: PortRow | None) -> _State:
     if row.state in ENDED or (row.state == "failed" and row.cleaned):
         return _ended(facts, row)
@@ -70,18 +75,18 @@ def _of_instance(facts: Facts, row: InstanceRow, port: PortRow | None) -> _State
         case "drifting":
             return _drifting(facts, row, port)
         case "scheduled" if port is None:
-            text = f"{row.name} is on its way to {row.host} and has no port yet"
+            text = f"{label(row)} is on its way to {row.host} and has no port yet"
             return _State(text, row.scheduled_us, list(for_port_to_exist(facts, row)))
         case _ if port is None:
-            return _State(f"{row.name} is {row.state} and has no port", row.active_us, [])
+            return _State(f"{label(row)} is {row.state} and has no port", row.active_us, [])
         case _:
             return _with_port(facts, row, port)
 
 
 def _requested(facts: Facts, row: InstanceRow) -> _State:
     asked = next((r for r in facts.about("instance", row.instance) if r.correlation == row.request), None)
-    waits = [wait(facts, "nova", f"{row.name} to be given a host, or refused", asked)]
-    return _State(f"{row.name} was asked for and is on no host yet", row.requested_us, waits)
+    waits = [wait(facts, "nova", f"{label(row)} to be given a host, or refused", asked)]
+    return _State(f"{label(row)} was asked for and is on no host yet", row.requested_us, waits)
 
 
 def _ended(facts: Facts, row: InstanceRow) -> _State:
@@ -90,25 +95,25 @@ def _ended(facts: Facts, row: InstanceRow) -> _State:
         case "refused":
             field = getattr(last.event, "field", "") if last else ""
             what = f" ({field}: {getattr(last.event, 'value', '')})" if last and field else ""
-            return _State(f"{row.name} was refused: {row.reason}{what}. Nothing of it exists", row.ended_us, [])
+            return _State(f"{label(row)} was refused: {row.reason}{what}. Nothing of it exists", row.ended_us, [])
         case "failed":
-            text = f"{row.name} failed: {row.reason}. Nothing of it is left"
+            text = f"{label(row)} failed: {row.reason}. Nothing of it is left"
             return _State(text, row.ended_us, [])
         case _:
-            return _State(f"{row.name} is deleted, and nothing of it is left", row.ended_us, [], well=True)
+            return _State(f"{label(row)} is deleted, and nothing of it is left", row.ended_us, [], well=True)
 
 
 def _terminating(facts: Facts, row: InstanceRow, port: PortRow | None) -> _State:
     told = facts.last("instance", row.instance, InstanceTerminating)
     since_us = told.time_us if told else row.ended_us
     why = (
-        f"{row.name} failed ({row.reason}) and is being taken down"
+        f"{label(row)} failed ({row.reason}) and is being taken down"
         if row.state == "failed"
-        else (f"{row.name} is being deleted")
+        else (f"{label(row)} is being deleted")
     )
     if told is None:
         failed = facts.last("instance", row.instance, InstanceFailed)
-        return _State(why, since_us, [wait(facts, "nova", f"{row.name} to be taken down", failed)])
+        return _State(why, since_us, [wait(facts, "nova", f"{label(row)} to be taken down", failed)])
     if port is None:
         return _State(f"{why}; it has no port", since_us, [wait(facts, "nova", "the deletion to be confirmed", told)])
     held = f"{why}; its port {port.port} holds {port.ip} until both planes have confirmed that nothing is left"
@@ -116,7 +121,7 @@ def _terminating(facts: Facts, row: InstanceRow, port: PortRow | None) -> _State
 
 
 def _drifting(facts: Facts, row: InstanceRow, port: PortRow | None) -> _State:
-    text = f"{row.name} is drifting from {row.from_host} to {row.host}"
+    text = f"{label(row)} is drifting from {row.from_host} to {row.host}"
     left = _left(facts, port) if port is not None else []
     if port is None or port.generation <= row.from_generation or port.host != row.host:
         return _State(f"{text}, which has not got its port yet", row.drift_us, [*for_claim(facts, row), *left])
@@ -130,22 +135,22 @@ def _with_port(facts: Facts, row: InstanceRow, port: PortRow) -> _State:
     left = _left(facts, port)
     since_us = row.scheduled_us if row.state in SPAWNING else port.changed_us
     if row.state == "error":
-        text = f"{row.name} is in error on {row.host}: {row.reason}; {_planes(port)}"
+        text = f"{label(row)} is in error on {row.host}: {row.reason}; {_planes(port)}"
         return _State(text, since_us, waits + left or _recovery(facts, row, port))
     if row.state == "scheduled":
-        text = f"{row.name} is on its way on {row.host}; {_planes(port)}"
+        text = f"{label(row)} is on its way on {row.host}; {_planes(port)}"
         return _State(text, since_us, [*waits, *_verdict(facts, row, port, "spawn")])
     if port.usable and not waits:
-        text = f"{row.name} works: active on {row.host}, {_planes(port)}"
+        text = f"{label(row)} works: active on {row.host}, {_planes(port)}"
         if left:
             text += f"; something is left of where it was before ({', '.join(_hosts(facts, port))})"
         return _State(text, row.active_us, left, well=not left)
     if port.usable:  # the planes are ready, and leaves do not believe its MAC
         return _State(
-            f"{row.name} is active on {row.host}, but is not heard everywhere; {_planes(port)}", since_us, waits
+            f"{label(row)} is active on {row.host}, but is not heard everywhere; {_planes(port)}", since_us, waits
         )
     return _State(
-        f"{row.name} is active on {row.host}, but its port cannot be used; {_planes(port)}", since_us, waits + left
+        f"{label(row)} is active on {row.host}, but its port cannot be used; {_planes(port)}", since_us, waits + left
     )
 
 
@@ -158,11 +163,11 @@ def _verdict(facts: Facts, row: InstanceRow, port: PortRow, what: str) -> list[W
     """The port is ready, or cannot be, or it is too late: it has only still to be said."""
     overdue = facts.last("instance", row.instance, InstanceOverdue)
     if isinstance(e := overdue.event if overdue else None, InstanceOverdue) and is_overdue(row, e) and not port.usable:
-        return [wait(facts, "nova", f"the {what} of {row.name} to be given up: it was not done in time", overdue)]
+        return [wait(facts, "nova", f"the {what} of {label(row)} to be given up: it was not done in time", overdue)]
     if port.usable:
-        text = f"the {what} of {row.name} to be called done: both planes are ACTIVE"
+        text = f"the {what} of {label(row)} to be called done: both planes are ACTIVE"
     elif "ERROR" in (port.underlay, port.overlay):
-        text = f"the {what} of {row.name} to be called failed: {port.reason}"
+        text = f"the {what} of {label(row)} to be called failed: {port.reason}"
     else:
         return []
     return [wait(facts, "nova", text, facts.newest("port", port.port))]
@@ -171,9 +176,9 @@ def _verdict(facts: Facts, row: InstanceRow, port: PortRow, what: str) -> list[W
 def _recovery(facts: Facts, row: InstanceRow, port: PortRow) -> list[Wait]:
     """An instance in error whose port lacks nothing where it is."""
     if port.host == row.host and port.usable:
-        return [wait(facts, "nova", f"{row.name} to be called well again", facts.newest("port", port.port))]
+        return [wait(facts, "nova", f"{label(row)} to be called well again", facts.newest("port", port.port))]
     failed = facts.last("instance", row.instance, InstanceDriftFailed)
-    what = f"{row.name} to be drifted to a host that takes it: its port is claimed by {port.host}"
+    what = f"{label(row)} to be drifted to a host that takes it: its port is claimed by {port.host}"
     return [wait(facts, "an operator", what, failed, port.host)]
 
 
@@ -202,11 +207,11 @@ def _of_port_alone(facts: Facts, name: str, port: PortRow | None) -> _State:
 
 def _next(facts: Facts, row: InstanceRow | None, port: PortRow | None, waits: list[Wait]) -> Iterator[Next]:
     if row is not None and row.state == "scheduled" and not row.terminating:
-        text = f"the spawn of {row.name} is given up: it fails and is taken down"
+        text = f"the spawn of {label(row)} is given up: it fails and is taken down"
         yield _deadline(facts, row, text)
     if row is not None and row.state == "drifting":
         where = port.host if port is not None else row.from_host
-        yield _deadline(facts, row, f"the drift is given up: {row.name} is where its port is then, now {where}")
+        yield _deadline(facts, row, f"the drift is given up: {label(row)} is where its port is then, now {where}")
     if port is not None and port.orphan_seen_us:
         what = f"port {port.port} is collected, if nobody reports on it before"
         yield Next(at_us=port.orphan_seen_us + GRACE_US, who="ipam", what=what)

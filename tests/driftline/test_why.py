@@ -242,7 +242,7 @@ def test_a_pool_that_is_full_and_a_name_that_is_taken(tmp_path: Path) -> None:
     assert full.advice == ["Network db has 0 of 4 addresses free: delete what is not needed, or add a subnet"]
     assert not full.well
     taken = why(book, "c", book.last)
-    assert taken.summary == "a was refused: the name is in use (name: a). Nothing of it exists"
+    assert taken.summary == "a (c) was refused: the name is in use (name: a). Nothing of it exists"
     assert taken.advice == ["a is the name of instance a (active): delete it, or take another"]
 
 
