@@ -3,17 +3,20 @@
 from collections.abc import Iterable, Iterator
 from functools import partial
 from heapq import merge
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from bus.envelope import Recorded
 from driftline.book import Book
 from driftline.errors import NotDone, UsageError
-from driftline.invariants import Auditor, Violation
 from driftline.predicates import Moment, Place, Predicate
 from driftline.questions import Told, causes, told
 from projections.fold import Key, Row
 from projections.refold import Progress, no_progress
+
+if TYPE_CHECKING:  # they load what devices are made of: only who asks for an invariant waits for that
+    from driftline.invariants import Auditor, Violation
 
 #: How often a scan says how far it is, events.
 _TELL_EVERY = 5_000
@@ -39,7 +42,7 @@ class Judge:
 
     def __init__(self, book: Book, progress: Progress = no_progress) -> None:
         self._book, self._progress = book, progress
-        self._auditor = Auditor(keep=False)
+        self._held: Auditor | None = None
         self._until = 0
         self.position = 0
         self.violation: Violation | None = None
@@ -49,29 +52,40 @@ class Judge:
         self.up_to(position)
         return (self.violation.number,) if self.violation is not None and self.position == position else ()
 
-    def at_rest(self) -> Violation | None:
+    def at_rest(self) -> "Violation | None":
         """What does not hold if all is quiet at the end of the log: it breaks at no event."""
         if self.up_to(self._book.last) is not None:
             return None
+        from driftline.invariants import Violation  # noqa: PLC0415
+
         try:
-            self._auditor.once_quiet(None)
+            self._auditor().once_quiet(None)
         except Violation as violation:
             return violation
         return None
 
-    def up_to(self, until: int) -> Violation | None:
+    def up_to(self, until: int) -> "Violation | None":
         """The first violation at or before ``until``."""
+        from driftline.invariants import Violation  # noqa: PLC0415
+
+        auditor = self._auditor()
         for number, r in enumerate(self._book.events(self._until, until)):
             if self.violation is not None:
                 break
             self._until = r.position
             try:
-                self._auditor.take([r])
+                auditor.take([r])
             except Violation as violation:
                 self.violation, self.position = violation, r.position
             if number % _TELL_EVERY == 0:
                 self._progress(r.position, until)
         return self.violation if self.position <= until else None
+
+    def _auditor(self) -> "Auditor":
+        from driftline.invariants import Auditor  # noqa: PLC0415
+
+        self._held = self._held or Auditor(keep=False)
+        return self._held
 
 
 def becomes_true(

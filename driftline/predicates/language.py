@@ -12,7 +12,6 @@ from lark.exceptions import VisitError
 
 from bus.events import EVENT_TYPES, tag_of
 from driftline.errors import UsageError
-from driftline.invariants.table import INVARIANTS
 from driftline.predicates import terms
 from driftline.predicates.terms import NONE, STATE_TABLES, Predicate
 from projections.fold import Key, Table
@@ -149,6 +148,8 @@ class _Reader(Transformer[Token, Predicate]):
     def breaks(self, number: Token | None = None) -> Predicate:
         if number is None:
             return terms.Breaks(0)
+        from driftline.invariants.table import INVARIANTS  # noqa: PLC0415  # it brings all that judges them along
+
         known = {str(invariant.number) for invariant in INVARIANTS}
         if _plain(number) not in known:
             self._wrong(number, f"invariants have the numbers 1 to {len(known)}")
