@@ -11,7 +11,7 @@ from bus.envelope import Recorded
 from driftline.book import Book
 from driftline.errors import NotDone, UsageError
 from driftline.predicates import Moment, Place, Predicate
-from driftline.questions import Told, causes, told
+from driftline.questions import Told, led_to, told
 from projections.fold import Key, Row
 from projections.refold import Progress, no_progress
 
@@ -115,9 +115,8 @@ def first(
     judge = Judge(book, progress)
     r = next(becomes_true(book, predicate, after, until, judge, progress), None)
     if r is not None:
-        chain = causes(book, r, branches_max=1).led_to
         violation = str(judge.violation) if judge.violation is not None and judge.position == r.position else ""
-        return Found(predicate=text, event=told(book, r), led_to=chain, violation=violation)
+        return Found(predicate=text, event=told(book, r), led_to=led_to(book, r), violation=violation)
     if judge.violation is not None:
         raise NotDone(
             f"predicate {text}: not before position {judge.position}, where another one breaks, after which nothing "

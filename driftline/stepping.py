@@ -16,7 +16,7 @@ from driftline.book import Book
 from driftline.errors import UsageError
 from driftline.figures import drift_sequence, sequence
 from driftline.predicates import Predicate
-from driftline.questions import Told, causes, told
+from driftline.questions import Told, led_to, told
 from driftline.reading import position_of
 from projections.drifts import DriftRow
 from projections.fold import Row
@@ -87,7 +87,7 @@ def panes(book: Book, r: Recorded) -> Panes:
         last=book.last,
         event=told(book, r, with_changes=False),
         around=[line(one) for one in (*before, r, *after)],
-        led_to=causes(book, r, branches_max=1).led_to,
+        led_to=led_to(book, r),
         effects=[line(one) for one in book.caused_by(r.id)[:EFFECTS_MAX]],
         rows=[_row_view(*change) for change in book.changes(r.position)],
         figure_title=title,

@@ -86,7 +86,9 @@ def _wait(answer: Why, one: Wait) -> list[tuple[str, str]]:
         tried = f" ({one.failed} times)" if one.failed > 1 else ""
         said.append((f"    said not to work{tried}: {one.error}", "red"))
     if one.behind > 0:
-        said.append((f"    {one.who} is {one.behind} events behind the log", "yellow"))
+        said.append((f"    {one.who}'s checkpoint is {one.behind} events behind the log", "yellow"))
+    if one.behind < 0:
+        said.append((f"    {one.who} has never run on this log", "yellow"))
     return said
 
 

@@ -7,8 +7,8 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     """Something that is still to happen. ``who`` should act, and ``where``: on which host, leaf or other device.
 
     ``position``: the event since which it waits, at ``since_us``. ``error``: what was last said of it, empty if nothing
-    was; ``failed``: how often it was said not to work. ``behind``: by how many events ``who`` is behind the log, -1 if
-    it has never run, 0 also where that cannot be known (a recording).
+    was; ``failed``: how often it was said not to work. ``behind``: by how many events the checkpoint of ``who`` is
+    behind the log, -1 if it has never run, 0 also where that cannot be known (a recording).
     """
 
     what: str

@@ -195,6 +195,22 @@ def step(what: str, within_s: int = 20) -> str:
     return f'[[step]]\nsay = "x"\nwithin_s = {within_s}\n{what}\n'
 
 
+def test_a_worker_that_does_not_run_or_lags_is_named(tmp_path: Path) -> None:
+    records = example("stuck-port")
+    book = book_of(records, tmp_path)
+    position = at(records, InstanceActive, instance="web-2")
+    for behind, said in (
+        (-1, "Start cnc: it has never run on this log (`driftline worker cnc`)"),
+        (5000, "cnc is 5000 events behind the log: see whether it runs, and give it time"),
+    ):
+        facts = Facts(book, position, 0, {"cnc": behind})
+        subject = find(facts, "db-0")
+        assert subject is not None
+        answer = explain(facts, subject)
+        assert [one.behind for one in answer.waits] == [behind]
+        assert answer.advice[0] == said
+
+
 NO_POWER = "leaf leaf2 interface e1 VLAN 1: leaf2: no power"
 
 
