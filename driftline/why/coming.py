@@ -16,6 +16,7 @@ from bus.events import (
     PortBindRequested,
     PortBound,
     PortClaimed,
+    PortClaimRefused,
     PortClaimRequested,
     PortCreateRequested,
     PortPlugged,
@@ -103,6 +104,10 @@ def for_claim(facts: Facts, row: InstanceRow) -> Iterator[Wait]:
     """A drift whose new host has not got the port yet (Figure 11, steps 3 and 4)."""
     yield from for_host(facts, row.host)
     asked = facts.last("port", row.port, PortClaimRequested)
+    refused = facts.last("port", row.port, PortClaimRefused)
+    if refused is not None and refused.correlation == row.drift_request:
+        yield wait(facts, "nova", f"the drift of {row.instance} to be called failed, as the claim was refused", refused)
+        return
     if asked is None or asked.correlation != row.drift_request:
         scheduled = next((r for r in facts.about("instance", row.instance) if r.correlation == row.drift_request), None)
         yield wait(facts, "compute", f"{row.host} to claim port {row.port}", scheduled, row.host)

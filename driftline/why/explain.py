@@ -131,12 +131,14 @@ def _drifting(facts: Facts, row: InstanceRow, port: PortRow | None) -> _State:
 
 def _with_port(facts: Facts, row: InstanceRow, port: PortRow) -> _State:
     """Scheduled, active or in error."""
-    waits = [*for_planes(facts, port), *for_mac(facts, port)]
+    frozen = list(for_mac(facts, port))
+    waits = [*for_planes(facts, port), *frozen]
     left = _left(facts, port)
     since_us = row.scheduled_us if row.state in SPAWNING else port.changed_us
     if row.state == "error":
         text = f"{label(row)} is in error on {row.host}: {row.reason}; {_planes(port)}"
-        return _State(text, since_us, waits + left or _recovery(facts, row, port))
+        recovery = _recovery(facts, row, port) if port.usable or not waits else []
+        return _State(text, since_us, [*waits, *recovery, *left])
     if row.state == "scheduled":
         text = f"{label(row)} is on its way on {row.host}; {_planes(port)}"
         return _State(text, since_us, [*waits, *_verdict(facts, row, port, "spawn")])

@@ -96,7 +96,7 @@ RUNS: list[Callable[[], list[Recorded]]] = [
         lambda name=name: example(name)
         for name in ("host-local", "cloud", "vlan", "target", "stuck-port", "bare-metal")
     ),
-    *(partial(simulated, seed) for seed in (0, 2, 4)),
+    *(partial(simulated, seed) for seed in (2, 17, 22)),
 ]
 
 
