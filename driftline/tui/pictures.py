@@ -1,5 +1,6 @@
 """The panes of the debugger as text: the same for the terminal application and for a plain print."""
 
+from collections.abc import Collection
 from typing import Any
 
 from rich.text import Text
@@ -79,30 +80,26 @@ def _event(one: Line, *, here: bool) -> Text:
 def _row(row: RowView) -> Text:
     what = "appeared" if row.before is None else "gone" if row.after is None else "changed"
     text = Text(plain(f"{row.table}[{', '.join(map(str, row.key))}] {what}\n"), style="bold")
-    for name in _worth_telling(row):
+    if row.before is None or row.after is None:
+        style = "green" if row.before is None else "red"
+        text.append(f"  {_all_of(row.after or row.before or {}, _BOOKKEEPING)}\n", style=style)
+        return text
+    told = [name for name in row.changed if name not in _BOOKKEEPING] or row.changed
+    for name in told:
         text.append(f"  {name}: ", style="cyan")
-        if row.before is not None:
-            text.append(_value(name, row.before[name]), style="red")
-        if row.before is not None and row.after is not None:
-            text.append(" → ")
-        if row.after is not None:
-            text.append(_value(name, row.after[name]), style="green")
-        text.append("\n")
-    same: list[str] = []
-    if row.before is not None and row.after is not None:
-        aside = {*row.changed, *_BOOKKEEPING}
-        same = [f"{name}={_value(name, value)}" for name, value in row.after.items() if name not in aside]
+        text.append(_value(name, row.before[name]), style="red")
+        text.append(" → ")
+        text.append(f"{_value(name, row.after[name])}\n", style="green")
+    same = _all_of(row.after, {*row.changed, *_BOOKKEEPING})
     if same:
-        text.append(plain(f"  as before: {' '.join(same)}\n"), style="dim")
+        text.append(f"  as before: {same}\n", style="dim")
     return text
 
 
-def _worth_telling(row: RowView) -> list[str]:
-    """The columns that changed; of a row that appeared or went, those that say something."""
-    if row.before is None or row.after is None:
-        some = row.before or row.after or {}
-        return [name for name in row.changed if some[name] not in ("", None, [], 0, False)]
-    return [name for name in row.changed if name not in _BOOKKEEPING or len(row.changed) == 1]
+def _all_of(row: dict[str, Any], aside: Collection[str]) -> str:
+    """The columns of a row that say something."""
+    said = {name: value for name, value in row.items() if name not in aside and value not in ("", None, [], 0, False)}
+    return " ".join(f"{name}={_value(name, value)}" for name, value in said.items())
 
 
 def _value(name: str, value: Any) -> str:

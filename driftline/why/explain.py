@@ -147,13 +147,13 @@ def _with_port(facts: Facts, row: InstanceRow, port: PortRow) -> _State:
         if left:
             text += f"; something is left of where it was before ({', '.join(_hosts(facts, port))})"
         return _State(text, row.active_us, left, well=not left)
-    if port.usable:  # the planes are ready, and leaves do not believe its MAC
-        return _State(
-            f"{label(row)} is active on {row.host}, but is not heard everywhere; {_planes(port)}", since_us, waits
-        )
-    return _State(
-        f"{label(row)} is active on {row.host}, but its port cannot be used; {_planes(port)}", since_us, waits + left
-    )
+    if frozen and port.usable:
+        text = f"{label(row)} is active on {row.host}, but is not heard everywhere; {_planes(port)}"
+    elif port.usable:
+        text = f"{label(row)} is active on {row.host}, {_planes(port)}; not all of it is confirmed yet"
+    else:
+        text = f"{label(row)} is active on {row.host}, but its port cannot be used; {_planes(port)}"
+    return _State(text, since_us, waits + left)
 
 
 def _left(facts: Facts, port: PortRow) -> list[Wait]:
