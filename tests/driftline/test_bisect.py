@@ -5,8 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bus.envelope import Recorded
+from bus.events import HostUp
 from driftline.bisecting import Found, Judge, becomes_true, first, key_in
 from driftline.book import Book, open_book
 from driftline.errors import NotDone, UsageError
@@ -175,6 +178,22 @@ async def test_ports_are_known_by_their_names_too(records: list[Recorded], tmp_p
     assert key_in(book, book.last, "ports", (port.name,)) == key  # type: ignore[attr-defined]
     with pytest.raises(UsageError, match=r"ports\[nobody\]: the log never had such a row"):
         key_in(book, book.last, "ports", ("nobody",))
+
+
+WORDS = """port web-0 leaves enters ACTIVE_ACTIVE NONE ports instances leaf_interfaces [ ] . , ( ) and or not event type
+host == != >= < contains invariant any breaks exists changes before after bound vlan h1 7 'x y' " true"""
+TOKENS = st.sampled_from(WORDS.split())
+
+
+@given(st.one_of(st.text(max_size=40), st.lists(TOKENS, max_size=12).map(" ".join), st.lists(TOKENS).map("".join)))
+def test_any_text_is_a_predicate_or_told_why_not(text: str) -> None:
+    try:
+        predicate = parse(text)
+    except PredicateError:
+        return
+    r = Recorded(1, "x", HostUp(host="h1", az="az1"), "", "s", "liveness", 0)
+    assert predicate.holds(Moment(r, lambda table, key: None, lambda table, key: None)) in (True, False)
+    assert predicate.places is None or predicate.places
 
 
 @pytest.mark.parametrize(
