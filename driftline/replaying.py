@@ -55,7 +55,10 @@ def _worker_in(patch: str) -> Worker:
     if spec is None or spec.loader is None:
         raise UsageError(f"--patched {patch}: {path} is no Python file")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UsageError(f"--patched {patch}: {type(error).__name__}: {error}") from error
     worker = getattr(module, name, None)
     if not isinstance(worker, Worker):
         raise UsageError(f"--patched {patch}: {name} in {path} is no Worker")

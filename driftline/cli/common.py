@@ -160,7 +160,8 @@ def progress_console() -> Console:
 def late_progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """What is told how far something is, (done, of how many), and shows a bar from the first time on."""
     with ExitStack() as exits:
-        bars = Progress(console=progress_console(), transient=True)
+        console = progress_console()
+        bars = Progress(console=console, transient=True, disable=not console.is_terminal)
         tasks: list[TaskID] = []
 
         def progress(done: int, until: int) -> None:

@@ -50,7 +50,8 @@ async def _record(reading: Reading, file: Path, selection: Selection, kinds: lis
         async with open_log(reading) as log:
             header, raws = await recorded(log, selection, None, reading.progress)
     if kinds:
-        header, raws = msgspec.structs.replace(header, masked=kinds), masked(raws, kinds)
+        said = dict.fromkeys(header.selection, "masked")
+        header, raws = msgspec.structs.replace(header, masked=kinds, selection=said), masked(raws, kinds)
     try:
         size = write_recording(file, header, raws)
     except OSError as error:
