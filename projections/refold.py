@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from bus.log import Batch, Log
+from projections.edition import CURRENT, Edition
 from projections.errors import FoldError
 from projections.fold import Touched
 from projections.views import Views
@@ -28,9 +29,9 @@ def fold_batch(views: Views, batch: Batch, touched: set[Touched]) -> None:
             raise FoldError(record.position, record.id) from error
 
 
-async def refold(log: Log, until: int, progress: Progress = no_progress) -> Views:
+async def refold(log: Log, until: int, progress: Progress = no_progress, edition: Edition = CURRENT) -> Views:
     """The views as they were right after position ``until``. Raises FoldError and LogUnavailable."""
-    views = Views()
+    views = edition.views()
     async for batch in log.read(0, until):
         fold_batch(views, batch, set())
         progress(batch.last, until)

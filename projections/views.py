@@ -86,8 +86,8 @@ class TableChanges(NamedTuple):
 class Views:
     """One instance of each persisted projection, and the count of events that were skipped."""
 
-    def __init__(self) -> None:
-        self._wire([projection() for projection in PROJECTIONS], {})
+    def __init__(self, projections: Iterable[type[Fold]] = PROJECTIONS) -> None:
+        self._wire([projection() for projection in projections], {})
 
     def __getstate__(self) -> tuple[list[Fold], dict[Key, Any]]:
         return self._folds, self._rows[SKIPPED.name]
@@ -155,11 +155,6 @@ class Views:
             for name, table in self._tables.items()
             if name in rows or name in gone
         ]
-
-
-def all_tables() -> tuple[Table, ...]:
-    """All tables that are persisted."""
-    return Views().tables()
 
 
 def _json(rows: Sequence[object] | None) -> str:

@@ -3,7 +3,8 @@
 import functools
 import logging
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ import msgspec
 import structlog
 import uvloop
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -128,6 +130,14 @@ def people() -> Console:
 def progress_console() -> Console:
     """Where progress goes, so that stdout stays clean."""
     return Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr while the block lasts; what it gives is told (done, of how many)."""
+    with Progress(console=progress_console(), transient=True) as bars:
+        bar = bars.add_task(title, total=None)
+        yield lambda done, of: bars.update(bar, completed=done, total=of)
 
 
 def print_json(document: object) -> None:

@@ -101,7 +101,7 @@ async def test_the_tables_are_the_fold_of_the_log(database: Database) -> None:
         assert seen.position == story.position
         for table in views.tables():
             rows = views.rows(table.name)
-            assert await fetch_table(seen.connection, table.name) == [rows[key] for key in sorted(rows)]
+            assert await fetch_table(seen, table.name) == [rows[key] for key in sorted(rows)]
 
 
 async def test_a_projector_that_is_cancelled_anywhere_goes_on_at_its_checkpoint(database: Database) -> None:
@@ -203,7 +203,7 @@ async def test_commits_that_a_crash_took_are_written_again(database: Database) -
     with capture_logs() as logs:
         async with running(projector):
             await projector.wait_for(story.position)
-            await database.rebuild()  # as if no commit had ever reached the disk
+            await database.clear()  # as if no commit had ever reached the disk
             await log.append(story.spawn("new").envelopes)
             await projector.wait_for(story.position)
     await assert_equal(log, database, story.position)
@@ -259,10 +259,10 @@ async def test_tables_of_another_version_are_refused_until_they_are_rebuilt(data
     log = await log_of(story)
     await project(log, database)
     async with database.connection() as connection:
-        await connection.execute("UPDATE driftline.schema_version SET version = 'older'")
+        await connection.execute("UPDATE driftline.generations SET version = 'older'")
     with pytest.raises(SchemaMismatch, match="version older"):
         await projector_of(log, database).run()
-    await database.rebuild()
+    await database.clear()
     await project(log, database)
     await assert_equal(log, database, story.position)
 
@@ -306,9 +306,7 @@ async def test_unknown_types_are_counted_also_over_a_restart(database: Database)
         last = await log.append_raw("dl.port.p1.az1.h1.moved", unknown % i)
         await project(log, database)
     async with snapshot(database) as seen:
-        assert await fetch_table(seen.connection, "skipped") == [
-            SkippedRow(type="port.moved.v7", count=3, last_position=last)
-        ]
+        assert await fetch_table(seen, "skipped") == [SkippedRow(type="port.moved.v7", count=3, last_position=last)]
     await assert_equal(log, database, last)
 
 
