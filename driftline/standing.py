@@ -18,7 +18,7 @@ RATE_S = 0.5
 
 
 class Projected(msgspec.Struct, frozen=True, kw_only=True):
-    """One projection in one generation. ``rows`` and ``hash`` are of all its tables; None and "" where not looked at."""
+    """One projection in one generation. ``rows``, ``hash``: of all its tables; None and "" where not looked at."""
 
     projection: str
     version: str
