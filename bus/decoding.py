@@ -17,6 +17,13 @@ class Raw(NamedTuple):
     stored_us: int
 
 
+class RawBatch(NamedTuple):
+    """What one read brought, not decoded yet. ``last`` is the position up to which the log has now been read."""
+
+    raws: list[Raw]
+    last: int
+
+
 def decode_batch(raws: Iterable[Raw]) -> tuple[list[Recorded], list[Rejected]]:
     """Split ``raws`` into the events and the rest.
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from bus.decoding import RawBatch
 from bus.envelope import Envelope, Recorded, Rejected
 
 
@@ -64,6 +65,14 @@ class Log(Protocol):
 
         Survives a restart of the server: goes on where it was.
         """
+        ...
+
+
+class RawLog(Log, Protocol):
+    """A log whose messages can be read as they are stored."""
+
+    def read_raw(self, after: int, until: int) -> AsyncIterator[RawBatch]:
+        """As ``read``, whole, every message as it is stored: events, newer ones and what is no event alike."""
         ...
 
 

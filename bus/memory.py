@@ -1,10 +1,15 @@
-"""The log in memory: for tests and for the simulator. Keeps bytes, as JetStream does, so nothing escapes the codec."""
+"""The log in memory: for tests, for the simulator and for recorded files.
+
+Keeps bytes, as JetStream does, so nothing escapes the codec.
+"""
 
 import asyncio
 import uuid
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Iterable, Sequence
+from operator import attrgetter
 
-from bus.decoding import Raw, decode_batch
+from bus.decoding import Raw, RawBatch, decode_batch
 from bus.envelope import Envelope, Rejected, encode
 from bus.errors import Conflict, LogMismatch
 from bus.log import Appended, Batch
@@ -14,14 +19,19 @@ READ_BATCH = 1000
 
 
 class MemoryLog:
-    """Implements ``bus.log.Log``. One thread, one event loop."""
+    """Implements ``bus.log.RawLog``. One thread, one event loop.
 
-    def __init__(self) -> None:
-        self._messages: list[Raw] = []
+    ``identity``: what the log is known by; by default no other log has it. ``raws``: what is in it from the start, in
+    the order of their positions, which may have holes.
+    """
+
+    def __init__(self, identity: str = "", raws: Iterable[Raw] = ()) -> None:
+        self._messages: list[Raw] = list(raws)
+        self._last = self._messages[-1].position if self._messages else 0
         self._ids: dict[str, int] = {}
         self._once: dict[str, int] = {}
         self._grown = asyncio.Condition()
-        self._identity = f"memory-{uuid.uuid4().hex}"
+        self._identity = identity or f"memory-{uuid.uuid4().hex}"
 
     async def append(self, envelopes: Sequence[Envelope]) -> list[Appended]:
         try:
@@ -38,31 +48,38 @@ class MemoryLog:
         return position
 
     async def last_position(self) -> int:
-        return len(self._messages)
+        return self._last
 
     async def identity(self) -> str:
         return self._identity
 
     async def read(self, after: int, until: int, subject: str = "") -> AsyncIterator[Batch]:
-        until = min(until, len(self._messages))
-        for start in range(after, until, READ_BATCH):
-            yield self._batch(start, min(start + READ_BATCH, until), subject)
+        async for batch in self.read_raw(after, until):
+            yield _decoded(batch, subject)
+
+    async def read_raw(self, after: int, until: int) -> AsyncIterator[RawBatch]:
+        until = min(until, self._last)
+        while after < until:
+            batch = self._batch(after, until)
+            yield batch
+            after = batch.last
 
     async def follow(self, after: int, subject: str = "") -> AsyncIterator[Batch]:
-        if after > len(self._messages):
-            raise LogMismatch(f"position {after} is beyond the end of the log ({len(self._messages)})")
+        if after > self._last:
+            raise LogMismatch(f"position {after} is beyond the end of the log ({self._last})")
         while True:
             async with self._grown:
-                while len(self._messages) <= after:
+                while self._last <= after:
                     await self._grown.wait()
-            until = min(after + READ_BATCH, len(self._messages))
-            yield self._batch(after, until, subject)
-            after = until
+            batch = self._batch(after, self._last)
+            yield _decoded(batch, subject)
+            after = batch.last
 
-    def _batch(self, after: int, until: int, subject: str) -> Batch:
-        raws = [raw for raw in self._messages[after:until] if not subject or matches(subject, raw.subject)]
-        records, rejects = decode_batch(raws)
-        return Batch(records, rejects, until)
+    def _batch(self, after: int, until: int) -> RawBatch:
+        """The messages from there on, at most READ_BATCH of them; up to ``until`` if these are all."""
+        start = bisect_right(self._messages, after, key=attrgetter("position"))
+        raws = [raw for raw in self._messages[start : start + READ_BATCH] if raw.position <= until]
+        return RawBatch(raws, raws[-1].position if len(raws) == READ_BATCH else until)
 
     def _append_one(self, envelope: Envelope) -> Appended:
         known = self._ids.get(envelope.id)
@@ -73,15 +90,21 @@ class MemoryLog:
             key = once_filter(event)
             if key in self._once:
                 raise Conflict(f"{key} is at position {self._once[key]}, {envelope.id} came too late")
-            self._once[key] = len(self._messages) + 1
+            self._once[key] = self._last + 1
         position = self._store(subject_of(event), encode(envelope), envelope.time_us)
         self._ids[envelope.id] = position
         return Appended(position, False)
 
     def _store(self, subject: str, data: bytes, stored_us: int) -> int:
-        position = len(self._messages) + 1
-        self._messages.append(Raw(position, subject, data, stored_us))
-        return position
+        self._last += 1
+        self._messages.append(Raw(self._last, subject, data, stored_us))
+        return self._last
+
+
+def _decoded(batch: RawBatch, subject: str) -> Batch:
+    raws = [raw for raw in batch.raws if not subject or matches(subject, raw.subject)]
+    records, rejects = decode_batch(raws)
+    return Batch(records, rejects, batch.last)
 
 
 class MemoryCheckpoints:

@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 
 import stamina
 
+from bus.decoding import RawBatch
 from bus.envelope import Envelope
 from bus.errors import LogMismatch, LogUnavailable, first_error
-from bus.log import Appended, Batch, Log
+from bus.log import Appended, Batch, RawLog
 
 #: How many events at least are kept for those who have not taken them yet. Who is further behind reads by itself.
 RECENT_MIN = 20_000
@@ -21,7 +22,7 @@ class SharedLog:
     Made by ``shared``. Batches are shared too: nobody may change them.
     """
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: RawLog) -> None:
         self._log = log
         self._recent: deque[Batch] = deque()
         self._first = 0  # the number of the oldest batch that is kept; they are numbered as they come
@@ -42,6 +43,9 @@ class SharedLog:
 
     def read(self, after: int, until: int, subject: str = "") -> AsyncIterator[Batch]:
         return self._log.read(after, until, subject)
+
+    def read_raw(self, after: int, until: int) -> AsyncIterator[RawBatch]:
+        return self._log.read_raw(after, until)
 
     def follow(self, after: int, subject: str = "") -> AsyncIterator[Batch]:
         return self._log.follow(after, subject) if subject else self._follow(after)
@@ -123,7 +127,7 @@ def _beyond(batch: Batch, after: int) -> Batch:
 
 
 @asynccontextmanager
-async def shared(log: Log) -> AsyncIterator[SharedLog]:
+async def shared(log: RawLog) -> AsyncIterator[SharedLog]:
     """``log``, read once for all who follow it within the block."""
     one = SharedLog(log)
     try:

@@ -188,7 +188,7 @@ async def _follow(
         if evacuation.is_over:
             until = until or await stack.log.last_position()
             if batch.last >= until:
-                await wait_projected(stack, plane, batch.last)
+                await wait_projected(stack, plane.projector, batch.last)
                 return
         else:
             until = 0
@@ -196,7 +196,7 @@ async def _follow(
 
 async def _still_on(stack: Stack, plane: Plane, position: int, evacuation: Evacuation) -> list[str]:
     """The instances that are on the hosts as of ``position`` or later."""
-    await wait_projected(stack, plane, position)
+    await wait_projected(stack, plane.projector, position)
     found: list[InstanceRow] = []
     for host in sorted(evacuation.leaving):
         found += cast(list[InstanceRow], await rows(stack.database, "instances", {"host": host}))

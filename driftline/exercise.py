@@ -41,5 +41,5 @@ async def exercise(
 async def _judge(stack: Stack, plane: Plane, tally: Tally) -> Report:
     """Wait until all is projected and report; from the start if PostgreSQL went away, for it may come back behind."""
     last = await stack.log.last_position()
-    await wait_projected(stack, plane, last, timeout_s=PROJECT_S + tally.events / PROJECT_EVENTS_PER_S)
+    await wait_projected(stack, plane.projector, last, timeout_s=PROJECT_S + tally.events / PROJECT_EVENTS_PER_S)
     return await make_report(stack, tally, now_us())

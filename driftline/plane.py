@@ -1,40 +1,37 @@
 """The control plane put together: workers, modelled fabric and projector, in one process or each in its own."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import structlog
 
 from bus.envelope import Recorded
-from bus.errors import first_error
 from bus.log import Log
 from bus.subjects import PREFIX, host_filter
 from driftline.channel import BusChannel
 from driftline.clouds import with_cloud
 from driftline.errors import NotDone, UsageError
 from driftline.parts import all_workers, cables_of
+from driftline.projecting import Start, only_projector, running
 from driftline.stack import Bus, Stack
 from projections.runner import Projector
 from projections.world import World
 from workers.devices.aws.settings import AwsSettings
-from workers.devices.protocol import Devices, DevicesUnavailable
+from workers.devices.protocol import Devices
 from workers.devices.simulated.driver import SimulatedDevices
 from workers.devices.simulated.faults import FaultPlan
 from workers.devices.simulated.journal import Journal, JournalBroken
 from workers.devices.simulated.mobility import DuplicateRule
 from workers.devices.simulated.remote import RemoteDevices, serve_fabric
+from workers.errors import DevicesUnavailable
 from workers.runner import Role, Runner
 
 log = structlog.get_logger("plane")
 
 #: All that describes leaves and hosts. Few events, read once when the fabric starts.
 _CABLING = f"{PREFIX}.*.*.*.*.added"
-
-Start = Callable[[Coroutine[Any, Any, None]], None]
 
 
 class Plane(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +50,7 @@ async def all_in_one(
 ) -> AsyncIterator[Plane]:
     """Everything in this process: all workers, modelled fabric, projector. ``aws``: the cloud is Amazon's."""
     async with (
-        _running() as start,
+        running() as start,
         _fabric(stack, start, faults, duplicates=duplicates) as fabric,
         _cloud(fabric, aws) as devices,
     ):
@@ -85,8 +82,8 @@ async def working_plane(stack: Stack, faults: FaultPlan | None = None) -> AsyncI
     elif stack.servers.postgres_found:
         yield Plane()
     else:
-        async with only_projector(stack) as plane:
-            yield plane
+        async with only_projector(stack) as projector:
+            yield Plane(projector=projector)
 
 
 async def _fabric_answers(stack: Bus) -> bool:
@@ -109,7 +106,7 @@ async def one_worker(
     subject = host_filter(hosts[0]) if len(hosts) == 1 else ""
     role = Role(all_workers()[name], frozenset(hosts) or None)
     fabric = RemoteDevices(BusChannel(stack.connection))
-    async with _cloud(fabric, aws) as devices, _running() as start:
+    async with _cloud(fabric, aws) as devices, running() as start:
         runner = Runner(stack.log, stack.checkpoints, devices, [role], beats=stack.beats, subject=subject)
         start(runner.run())
         await runner.ready.wait()
@@ -121,38 +118,14 @@ async def only_fabric(
     stack: Bus, faults: FaultPlan | None, journal: Path | None, duplicates: DuplicateRule | None = None
 ) -> AsyncIterator[Plane]:
     """The modelled fabric alone, served over the bus. ``journal`` keeps what is configured when this process ends."""
-    async with _running() as start, _fabric(stack, start, faults, journal, duplicates):
+    async with running() as start, _fabric(stack, start, faults, journal, duplicates):
         yield Plane()
-
-
-@asynccontextmanager
-async def only_projector(stack: Stack) -> AsyncIterator[Plane]:
-    """The projector alone."""
-    async with _running() as start:
-        projector = Projector(stack.log, stack.database, stack.quarantine)
-        start(projector.run())
-        yield Plane(projector=projector)
 
 
 @asynccontextmanager
 async def _cloud(fabric: Devices, aws: AwsSettings | None) -> AsyncIterator[Devices]:
     with with_cloud(fabric, aws) as devices:
         yield devices
-
-
-@asynccontextmanager
-async def _running() -> AsyncIterator[Start]:
-    """Run what is started until the body ends; the failure of one ends all."""
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            running: list[asyncio.Task[None]] = []
-            try:
-                yield lambda coroutine: running.append(tasks.create_task(coroutine))
-            finally:
-                for task in running:
-                    task.cancel()
-    except BaseExceptionGroup as group:
-        raise first_error(group) from group
 
 
 def _journal_path(stack: Bus) -> Path | None:

@@ -15,7 +15,7 @@ import structlog
 
 from bus import jetstream
 from bus.embedded import embedded_nats, embedded_postgres_server
-from bus.log import Beats, Checkpoints, Log, Quarantine
+from bus.log import Beats, Checkpoints, Quarantine, RawLog
 from bus.shared import shared
 from driftline import discovery
 from driftline.errors import UsageError
@@ -51,7 +51,7 @@ class Bus(msgspec.Struct, frozen=True, kw_only=True):
 
     servers: Servers
     connection: jetstream.Connection
-    log: Log
+    log: RawLog
     checkpoints: Checkpoints
     beats: Beats
     quarantine: Quarantine
@@ -86,7 +86,7 @@ async def open_stack(options: Options, *, join_running: bool = True) -> AsyncIte
 class _Connected(TypedDict):
     servers: Servers
     connection: jetstream.Connection
-    log: Log
+    log: RawLog
     checkpoints: Checkpoints
     beats: Beats
     quarantine: Quarantine

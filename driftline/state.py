@@ -3,16 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from typing import NamedTuple, Protocol
 
 import structlog
 
+from driftline.book import Book
 from driftline.errors import NotDone, UsageError
-from driftline.plane import Plane, only_projector
+from driftline.projecting import only_projector
 from driftline.stack import Stack
 from projections.errors import DatabaseUnavailable, NotProjected
 from projections.fold import Row
 from projections.instances import ENDED, InstanceRow
 from projections.postgres import Database, Value, fetch_table, snapshot
+from projections.runner import Projector
 
 #: How often a projector that runs elsewhere is asked how far it has got, seconds.
 POLL_S = 0.05
@@ -31,9 +34,8 @@ async def current_projections(stack: Stack) -> AsyncIterator[None]:
         return
     if not stack.servers.nats_found and stack.servers.data is None:
         log.warning("no driftline runs: this is an empty one of its own (start `driftline up`, or give --data)")
-    async with only_projector(stack) as plane:
-        assert plane.projector is not None
-        await plane.projector.wait_for(await stack.log.last_position())
+    async with only_projector(stack) as projector:
+        await projector.wait_for(await stack.log.last_position())
         yield
 
 
@@ -41,10 +43,37 @@ async def _wait_a_little(stack: Stack) -> None:
     """Give a projector elsewhere the time to show what has just been appended, and say so if it does not."""
     last = await stack.log.last_position()
     try:
-        await wait_projected(stack, Plane(), last, timeout_s=BEHIND_S)
+        await wait_projected(stack, None, last, timeout_s=BEHIND_S)
     except NotDone:
         shown = await projected_position(stack.database)
         log.warning("the projections are behind: does the projector run?", projected=shown, log=last)
+
+
+class State(Protocol):
+    """The rows of all projections, as of one moment."""
+
+    async def rows(self, table: str, where: Mapping[str, Value] | None = None) -> list[Row]:
+        """The rows of ``table`` whose columns equal ``where``, in key order. Raises KeyError for an unknown name."""
+        ...
+
+
+class Now(NamedTuple):
+    """Implements ``State``: what PostgreSQL shows now."""
+
+    database: Database
+
+    async def rows(self, table: str, where: Mapping[str, Value] | None = None) -> list[Row]:
+        return await rows(self.database, table, where)
+
+
+class Then(NamedTuple):
+    """Implements ``State``: what a book says of the time right after ``position``."""
+
+    book: Book
+    position: int
+
+    async def rows(self, table: str, where: Mapping[str, Value] | None = None) -> list[Row]:
+        return self.book.rows(table, self.position, where)
 
 
 async def rows(database: Database, table: str, where: Mapping[str, Value] | None = None) -> list[Row]:
@@ -56,23 +85,26 @@ async def rows(database: Database, table: str, where: Mapping[str, Value] | None
         return []
 
 
-async def find_instance(database: Database, name_or_id: str) -> InstanceRow:
+async def find_instance(state: State, name_or_id: str) -> InstanceRow:
     """The instance with this id or name: the live one, else the newest. Raises UsageError if there is none."""
-    found = await rows(database, "instances", {"instance": name_or_id})
+    found = await state.rows("instances", {"instance": name_or_id})
     if not found:
-        found = await rows(database, "instances", {"name": name_or_id})
+        found = await state.rows("instances", {"name": name_or_id})
     instances = [row for row in found if isinstance(row, InstanceRow)]
     if not instances:
         raise UsageError(f"instance: there is none with the id or name {name_or_id}")
     return max(instances, key=lambda row: (row.state not in ENDED, row.requested_us))
 
 
-async def wait_projected(stack: Stack, plane: Plane, position: int, timeout_s: float = 60.0) -> None:
-    """Return when the projections show ``position``. Raises NotDone when they do not within ``timeout_s``."""
+async def wait_projected(stack: Stack, projector: Projector | None, position: int, timeout_s: float = 60.0) -> None:
+    """Return when the projections show ``position``. ``projector``: None if it runs elsewhere.
+
+    Raises NotDone when they do not within ``timeout_s``.
+    """
     try:
         async with asyncio.timeout(timeout_s):
-            if plane.projector is not None:
-                await plane.projector.wait_for(position)
+            if projector is not None:
+                await projector.wait_for(position)
             else:
                 await _poll(stack, position)
     except TimeoutError as error:

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, Protocol
 import msgspec
 
 from bus.events import InstanceDeleteRequested, SpawnRequested
+from driftline.errors import UsageError
 from workers.compute import port_id
 
 #: An instance's id is part of its port's id, and both are subject tokens.
@@ -25,7 +26,7 @@ HASH_CHARS = 16
 STEM_MAX = INSTANCE_MAX - HASH_CHARS - 1
 
 
-class TraceError(Exception):
+class TraceError(UsageError):
     """The trace cannot be used; the text names the file, the line, the field and the value. The person's to mend."""
 
 

@@ -12,9 +12,10 @@ import stamina
 import structlog
 
 from workers.appender import Appender
-from workers.devices.protocol import Devices, DevicesUnavailable, Outcome
+from workers.devices.protocol import Devices, Outcome
 from workers.effect import Slot
 from workers.effects import Result
+from workers.errors import DevicesUnavailable
 from workers.machine import Machine, Planned
 
 #: How often an effect that gives something is tried.

@@ -18,7 +18,8 @@ from bus.log import Beats, Checkpoints, Log
 from bus.memory import MemoryBeats
 from bus.subjects import key_of, name_of
 from workers.appender import Appender
-from workers.devices.protocol import Devices, DevicesUnavailable
+from workers.devices.protocol import Devices
+from workers.errors import DevicesUnavailable
 from workers.machine import Machine, Output, Planned
 from workers.performer import Performer
 from workers.worker import Now, Worker

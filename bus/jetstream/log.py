@@ -15,6 +15,7 @@ What nats-server 2.15.1 does (tried out; tests/bus/test_jetstream.py holds the p
 import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from itertools import count
 from typing import Any
 from urllib.parse import quote
@@ -22,7 +23,7 @@ from uuid import uuid4
 
 from nats.aio.msg import Msg
 
-from bus.decoding import Raw, decode_batch
+from bus.decoding import Raw, RawBatch, decode_batch
 from bus.envelope import Envelope, encode
 from bus.errors import Conflict, LogMismatch, LogUnavailable
 from bus.jetstream.acks import Ack, AckError, Acks
@@ -95,11 +96,21 @@ class JetStreamLog:
         info = await self._connection.api(f"STREAM.INFO.{LOG}", None, self._timeout_s)
         return f"{LOG} {_checked(info)['created']}"
 
-    def read(self, after: int, until: int, subject: str = "") -> AsyncIterator[Batch]:
-        return Reader(self._connection, subject, self._timeout_s).read(after, until)
+    async def read(self, after: int, until: int, subject: str = "") -> AsyncIterator[Batch]:
+        async with aclosing(self._reader(subject).read(after, until)) as batches:
+            async for batch in batches:
+                yield _decoded(batch)
 
-    def follow(self, after: int, subject: str = "") -> AsyncIterator[Batch]:
-        return Reader(self._connection, subject, self._timeout_s).follow(after)
+    def read_raw(self, after: int, until: int) -> AsyncIterator[RawBatch]:
+        return self._reader("").read(after, until)
+
+    async def follow(self, after: int, subject: str = "") -> AsyncIterator[Batch]:
+        async with aclosing(self._reader(subject).follow(after)) as batches:
+            async for batch in batches:
+                yield _decoded(batch)
+
+    def _reader(self, subject: str) -> Reader:
+        return Reader(self._connection, subject, self._timeout_s)
 
     @staticmethod
     def _first_or_duplicate(chunk: list[Envelope], fresh: list[Envelope], known: dict[str, Appended]) -> list[Appended]:
@@ -196,6 +207,11 @@ class JetStreamLog:
             await self._connection.publish_all([_message(envelope, replies[0][0], headers)])
             (ack,) = await self._acks.collect(replies, self._timeout_s)
         return await self._classify(envelope, ack)
+
+
+def _decoded(batch: RawBatch) -> Batch:
+    records, rejects = decode_batch(batch.raws)
+    return Batch(records, rejects, batch.last)
 
 
 def _rejected(error: AckError) -> LogUnavailable:

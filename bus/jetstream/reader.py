@@ -6,12 +6,11 @@ from contextlib import aclosing
 
 import structlog
 
-from bus.decoding import decode_batch
+from bus.decoding import RawBatch
 from bus.errors import BusClosed, LogMismatch, LogUnavailable
 from bus.jetstream.connection import Connection
 from bus.jetstream.consumer import Arrived, Broken, Consumer, open_consumer
 from bus.jetstream.streams import LOG
-from bus.log import Batch
 
 #: Pause before the next try when the server could not make a consumer, seconds.
 RETRY_S = 0.2
@@ -29,23 +28,23 @@ class Reader:
         self._identity = ""
         self.position = 0
 
-    async def read(self, after: int, until: int) -> AsyncGenerator[Batch, None]:
-        """As ``bus.log.Log.read``. Raises LogUnavailable at its start, and LogMismatch."""
+    async def read(self, after: int, until: int) -> AsyncGenerator[RawBatch, None]:
+        """As ``bus.log.Log.read_raw``. Raises LogUnavailable at its start, and LogMismatch."""
         self.position = after
         until = min(until, await self._last_position())
         async with aclosing(self._batches(until)) as batches:
             async for batch in batches:
                 yield batch
 
-    async def follow(self, after: int) -> AsyncGenerator[Batch, None]:
-        """As ``bus.log.Log.follow``. Raises LogUnavailable at its start, and LogMismatch."""
+    async def follow(self, after: int) -> AsyncGenerator[RawBatch, None]:
+        """As ``bus.log.Log.follow``, not decoded. Raises LogUnavailable at its start, and LogMismatch."""
         self.position = after
         await self._last_position()
         async with aclosing(self._batches(None)) as batches:
             async for batch in batches:
                 yield batch
 
-    async def _batches(self, until: int | None) -> AsyncGenerator[Batch, None]:
+    async def _batches(self, until: int | None) -> AsyncGenerator[RawBatch, None]:
         while until is None or self.position < until:
             try:
                 await self._connection.ready(None)
@@ -63,13 +62,13 @@ class Reader:
                 log.warning("reading on with a new consumer", after=self.position, reason=str(error))
                 await asyncio.sleep(RETRY_S)
 
-    async def _from(self, consumer: Consumer, until: int | None) -> AsyncGenerator[Batch, None]:
+    async def _from(self, consumer: Consumer, until: int | None) -> AsyncGenerator[RawBatch, None]:
         number = 0
         while until is None or self.position < until:
             if until is not None and consumer.idle and await consumer.pending() == 0:
                 # Nothing more matches; or the stream has holes where it should have had something.
                 self.position = until
-                yield Batch([], [], until)
+                yield RawBatch([], until)
                 return
             arrived = await consumer.take()
             if arrived is None:
@@ -78,14 +77,13 @@ class Reader:
             number = arrived.last
             yield self._batch(arrived, until)
 
-    def _batch(self, arrived: Arrived, until: int | None) -> Batch:
+    def _batch(self, arrived: Arrived, until: int | None) -> RawBatch:
         raws = arrived.raws
         self.position = raws[-1].position
         if until is not None and (self.position > until or arrived.pending == 0):
             raws = [raw for raw in raws if raw.position <= until]
             self.position = until
-        records, rejects = decode_batch(raws)
-        return Batch(records, rejects, self.position)
+        return RawBatch(raws, self.position)
 
     def _check_gaps(self, arrived: Arrived, number: int) -> None:
         """Raise Broken if a message was lost on its way here. ``number``: the delivery before."""

@@ -8,27 +8,27 @@ import click
 from bus.events import HostBlockReleased, HostBlockReleaseRefused, HostBlockReleaseRequested
 from bus.subjects import history_filter
 from driftline.answers import Awaited, answers
-from driftline.cli.common import people, print_json, print_table, run, server_options
+from driftline.cli.common import people, print_json, print_table, reading_options, run, server_options
 from driftline.cli.requests import POSITIVE, parse
 from driftline.client import Client
 from driftline.errors import NotDone, UsageError
 from driftline.plane import working_plane
+from driftline.reading import Reading, open_state
 from driftline.stack import Options, open_stack
-from driftline.state import current_projections, rows
 from driftline.world_setup import world_of_log
 
 
 @click.command()
 @click.option("--routes", "with_routes", is_flag=True, help="Which device knows the way to which block instead.")
-@server_options()
-def blocks(options: Options, with_routes: bool, as_json: bool) -> None:
+@reading_options
+def blocks(reading: Reading, with_routes: bool, as_json: bool) -> None:
     """List the blocks of hosts with a local IPAM: host, CIDR, used and free addresses; or the routes to them."""
-    run(_blocks(options, "block_routes" if with_routes else "blocks", as_json=as_json))
+    run(_blocks(reading, "block_routes" if with_routes else "blocks", as_json=as_json))
 
 
-async def _blocks(options: Options, table: str, *, as_json: bool) -> None:
-    async with open_stack(options) as stack, current_projections(stack):
-        found: list[Any] = list(await rows(stack.database, table))
+async def _blocks(reading: Reading, table: str, *, as_json: bool) -> None:
+    async with open_state(reading) as state:
+        found: list[Any] = list(await state.rows(table))
     if as_json:
         print_json(found)
     elif table == "blocks":

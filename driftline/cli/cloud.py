@@ -17,12 +17,12 @@ from bus.events import (
     PortFloatingIpRequested,
 )
 from bus.subjects import history_filter
-from driftline.cli.common import aws_options, people, print_json, print_table, run, server_options
+from driftline.cli.common import aws_options, people, print_json, print_table, reading_options, run, server_options
 from driftline.client import Client, Published
 from driftline.errors import NotDone, UsageError
 from driftline.plane import working_plane
+from driftline.reading import Reading, open_state
 from driftline.stack import Bus, Options, Stack, open_bus, open_stack
-from driftline.state import current_projections, rows
 from driftline.world_setup import world_of_log
 from projections.enis import EniRow
 from projections.world import World
@@ -47,15 +47,15 @@ def cloud() -> None:
 
 
 @cloud.command()
-@server_options()
-def enis(options: Options, as_json: bool) -> None:
+@reading_options
+def enis(reading: Reading, as_json: bool) -> None:
     """List the ENIs: of which port, with which addresses, attached to which node."""
-    run(_enis(options, as_json=as_json))
+    run(_enis(reading, as_json=as_json))
 
 
-async def _enis(options: Options, *, as_json: bool) -> None:
-    async with open_stack(options) as stack, current_projections(stack):
-        found = cast(list[EniRow], await rows(stack.database, "enis"))
+async def _enis(reading: Reading, *, as_json: bool) -> None:
+    async with open_state(reading) as state:
+        found = cast(list[EniRow], await state.rows("enis"))
     if as_json:
         print_json(found)
         return

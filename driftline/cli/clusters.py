@@ -16,13 +16,13 @@ from bus.events import (
 )
 from bus.events.policy import Selector
 from driftline.answers import answer
-from driftline.cli.common import people, print_json, print_table, run, server_options
+from driftline.cli.common import people, print_json, print_table, reading_options, run, server_options
 from driftline.cli.requests import POSITIVE, parse
 from driftline.client import Client
 from driftline.errors import NotDone, UsageError
 from driftline.plane import working_plane
+from driftline.reading import Reading, open_state
 from driftline.stack import Options, open_stack
-from driftline.state import current_projections, rows
 from projections.clusters import ClusterRow, IngressRow
 
 _TIMEOUT = click.option(
@@ -141,16 +141,16 @@ async def _ask(
 
 
 @click.command()
-@server_options()
-def clusters(options: Options, as_json: bool) -> None:
+@reading_options
+def clusters(reading: Reading, as_json: bool) -> None:
     """List the K8s clusters with their planes, and the ingresses that lead into them."""
-    run(_clusters(options, as_json=as_json))
+    run(_clusters(reading, as_json=as_json))
 
 
-async def _clusters(options: Options, *, as_json: bool) -> None:
-    async with open_stack(options) as stack, current_projections(stack):
-        found = cast(list[ClusterRow], await rows(stack.database, "clusters"))
-        ways = cast(list[IngressRow], await rows(stack.database, "ingresses"))
+async def _clusters(reading: Reading, *, as_json: bool) -> None:
+    async with open_state(reading) as state:
+        found = cast(list[ClusterRow], await state.rows("clusters"))
+        ways = cast(list[IngressRow], await state.rows("ingresses"))
     if as_json:
         print_json({"clusters": found, "ingresses": ways})
         return

@@ -4,7 +4,7 @@ import functools
 import logging
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,11 +13,12 @@ import msgspec
 import structlog
 import uvloop
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
 from driftline.errors import UsageError
+from driftline.reading import Reading
 from driftline.stack import Options
 from workers.devices.aws.settings import AwsSettings
 from workers.devices.simulated.faults import FaultPlan, parse_faults
@@ -52,6 +53,24 @@ def server_options(default_level: str = "warning") -> Callable[[F], F]:
         return with_options  # type: ignore[return-value]  # click replaces the signature
 
     return decorate
+
+
+def reading_options(command: F) -> F:
+    """``--as-of`` and ``--log`` beside ``server_options``; arrive as ``reading: Reading`` and ``as_json: bool``."""
+
+    @click.option("--as-of", default="", metavar="SEQ|TIME", help="As it was then: a position, ISO 8601, or 10m ago.")
+    @click.option(
+        "--log", "file", type=click.Path(path_type=Path, dir_okay=False), help="Read this recording, not a live log."
+    )
+    @server_options()
+    @functools.wraps(command)
+    def with_reading(*, options: Options, as_of: str, file: Path | None, **rest: Any) -> Any:
+        if file is not None and (options.nats or options.postgres or options.data):
+            raise UsageError(f"--log {file}: a recording needs no servers; give neither --nats, --postgres nor --data")
+        with late_progress("indexing the log") as progress:
+            return command(reading=Reading(options=options, as_of=as_of, file=file, progress=progress), **rest)
+
+    return with_reading  # type: ignore[return-value]  # click replaces the signature
 
 
 def faults_option(command: F) -> F:
@@ -133,11 +152,19 @@ def progress_console() -> Console:
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr while the block lasts; what it gives is told (done, of how many)."""
-    with Progress(console=progress_console(), transient=True) as bars:
-        bar = bars.add_task(title, total=None)
-        yield lambda done, of: bars.update(bar, completed=done, total=of)
+def late_progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """What is told how far something is, (done, of how many), and shows a bar from the first time on."""
+    with ExitStack() as exits:
+        bars = Progress(console=progress_console(), transient=True)
+        tasks: list[TaskID] = []
+
+        def progress(done: int, until: int) -> None:
+            if not tasks:
+                exits.enter_context(bars)
+                tasks.append(bars.add_task(what))
+            bars.update(tasks[0], completed=done, total=until)
+
+        yield progress
 
 
 def print_json(document: object) -> None:

@@ -12,14 +12,15 @@ from rich.progress import Progress, TaskID
 
 from bus.events import HostDrainRequested, HostFailRequested, HostRefused, HostResynced, HostReturnRequested, HostUp
 from driftline.channel import BusChannel
-from driftline.cli.common import people, print_json, print_table, progress_console, run, server_options
+from driftline.cli.common import people, print_json, print_table, progress_console, reading_options, run, server_options
 from driftline.client import Client
 from driftline.errors import NotDone, UsageError
 from driftline.evacuation import Evacuation, Move, evacuate
 from driftline.plane import Plane, working_plane
 from driftline.proof import DriftProof, prove_drifts
+from driftline.reading import Reading, open_state
 from driftline.stack import Options, Stack, open_stack
-from driftline.state import current_projections, rows, wait_projected
+from driftline.state import rows, wait_projected
 from driftline.world_setup import world_of_log
 from projections.hosts import HostStateRow
 from projections.port_rows import PortRow
@@ -132,10 +133,10 @@ def give_back(options: Options, hosts: tuple[str, ...], rack: str | None, timeou
 
 
 @click.command()
-@server_options()
-def hosts(options: Options, as_json: bool) -> None:
+@reading_options
+def hosts(reading: Reading, as_json: bool) -> None:
     """List the hosts: which are up, and what is on the others still."""
-    run(_hosts(options, as_json=as_json))
+    run(_hosts(reading, as_json=as_json))
 
 
 def _some(hosts: Sequence[str], rack: str | None) -> None:
@@ -242,7 +243,7 @@ async def _return(stack: Stack, plane: Plane, names: Sequence[str], timeout_s: f
             position = await _follow_return(stack, after, waiting, returned, refusals)
     except TimeoutError as error:
         raise NotDone(f"not up within {timeout_s:g} s: {', '.join(sorted(waiting.values()))}") from error
-    await wait_projected(stack, plane, position)
+    await wait_projected(stack, plane.projector, position)
     if as_json:
         print_json(returned)
     elif returned:
@@ -275,12 +276,12 @@ async def _follow_return(
     raise TimeoutError  # the log never ends: not reached
 
 
-async def _hosts(options: Options, *, as_json: bool) -> None:
-    async with open_stack(options) as stack, current_projections(stack):
-        known = cast(list[HostRow], await rows(stack.database, "hosts"))
-        states = cast(list[HostStateRow], await rows(stack.database, "host_states"))
-        instances = Counter(_host_of(row) for row in await rows(stack.database, "ports"))
-        stale = Counter(_host_of(row) for row in await rows(stack.database, "stale_claims"))
+async def _hosts(reading: Reading, *, as_json: bool) -> None:
+    async with open_state(reading) as state:
+        known = cast(list[HostRow], await state.rows("hosts"))
+        states = cast(list[HostStateRow], await state.rows("host_states"))
+        instances = Counter(_host_of(row) for row in await state.rows("ports"))
+        stale = Counter(_host_of(row) for row in await state.rows("stale_claims"))
     said = {row.host: row for row in states}
     documents = [_document(row, said.get(row.host), instances, stale) for row in known]
     if as_json:

@@ -1,97 +1,87 @@
 """``driftline``: the commands, and how errors reach a person: one line on stderr and a non-zero exit."""
 
 import sys
+from importlib import import_module
 
 import click
 
 from bus.errors import BusError
-from driftline.cli import (
-    blocks,
-    cloud,
-    clusters,
-    demo,
-    hosts,
-    load,
-    network,
-    operations,
-    path,
-    policy,
-    ports,
-    projections,
-    radius,
-    reconcile,
-    requests,
-    routes,
-    run,
-    scenario,
-    schema,
-    simulate,
-    tail,
-    verify,
-    vpcs,
-)
 from driftline.errors import NotDone, UsageError
-from driftline.scenario import ScenarioError
-from driftline.trace import TraceError
-from driftline.world import WorldError
 from projections.errors import ProjectionError
-from workers.devices.protocol import DevicesUnavailable
+from workers.errors import DevicesUnavailable
+
+#: Every command: the module of ``driftline.cli`` that it is in, and its name there. A module is loaded when one of its
+#: commands is used, because loading them all takes longer than most of them run.
+COMMANDS = {
+    "demo": ("demo", "demo"),
+    "up": ("run", "up"),
+    "worker": ("run", "worker"),
+    "world": ("run", "world"),
+    "spawn": ("requests", "spawn"),
+    "delete": ("requests", "delete"),
+    "drift": ("requests", "drift"),
+    "bulk": ("operations", "bulk"),
+    "release": ("operations", "release"),
+    "operation": ("operations", "operation"),
+    "host": ("hosts", "host"),
+    "hosts": ("hosts", "hosts"),
+    "reconcile": ("reconcile", "reconcile"),
+    "cloud": ("cloud", "cloud"),
+    "history": ("history", "history_of"),
+    "causes": ("history", "causes_of"),
+    "diff": ("history", "diff"),
+    "ports": ("ports", "ports"),
+    "port-states": ("ports", "port_states"),
+    "timeline": ("ports", "timeline"),
+    "networks": ("ports", "networks"),
+    "radius": ("radius", "radius_of"),
+    "reach": ("reach", "reach"),
+    "network": ("network", "network"),
+    "trace-path": ("path", "trace_path"),
+    "routes": ("routes", "routes"),
+    "clear-mac": ("routes", "clear_mac"),
+    "policies": ("policy", "policies"),
+    "policy": ("policy", "policy"),
+    "clusters": ("clusters", "clusters"),
+    "cluster": ("clusters", "cluster"),
+    "ingress": ("clusters", "ingress"),
+    "tail": ("tail", "tail"),
+    "quarantine": ("tail", "quarantine"),
+    "load": ("load", "load"),
+    "simulate": ("simulate", "simulate"),
+    "scenario": ("scenario", "scenario"),
+    "verify": ("verify", "verify"),
+    "projections": ("projections", "projections"),
+    "schema": ("schema", "schema"),
+    "vpc": ("vpcs", "vpc"),
+    "vpcs": ("vpcs", "vpcs"),
+    "direct-connect": ("vpcs", "direct_connect"),
+    "blocks": ("blocks", "blocks"),
+    "release-block": ("blocks", "release_block"),
+}
 
 #: Exit codes: the person's fault, ours or the world's, and interrupted (128 + SIGINT).
 EXIT_USAGE, EXIT_FAILED, EXIT_INTERRUPTED = 2, 1, 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class Commands(click.Group):
+    """The group of all commands, loaded one by one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, name = COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(f"driftline.cli.{module}"), name)
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="driftline")
 def cli() -> None:
     """The event-sourced control plane of a data-centre network, on NATS JetStream."""
-
-
-for command in (
-    demo.demo,
-    run.up,
-    run.worker,
-    run.world,
-    requests.spawn,
-    requests.delete,
-    requests.drift,
-    operations.bulk,
-    operations.release,
-    operations.operation,
-    hosts.host,
-    hosts.hosts,
-    reconcile.reconcile,
-    cloud.cloud,
-    ports.ports,
-    ports.port_states,
-    ports.timeline,
-    ports.networks,
-    radius.radius_of,
-    ports.reach,
-    network.network,
-    path.trace_path,
-    routes.routes,
-    routes.clear_mac,
-    policy.policies,
-    policy.policy,
-    clusters.clusters,
-    clusters.cluster,
-    clusters.ingress,
-    tail.tail,
-    tail.quarantine,
-    load.load,
-    simulate.simulate,
-    scenario.scenario,
-    verify.verify,
-    projections.projections,
-    schema.schema,
-    vpcs.vpc,
-    vpcs.vpcs,
-    vpcs.direct_connect,
-    blocks.blocks,
-    blocks.release_block,
-):
-    cli.add_command(command)
 
 
 def main() -> None:
@@ -105,7 +95,7 @@ def main() -> None:
         sys.exit(EXIT_USAGE)
     except click.ClickException as error:
         sys.exit(_complain(error.format_message(), EXIT_USAGE))
-    except (UsageError, WorldError, TraceError, ScenarioError) as error:
+    except UsageError as error:
         sys.exit(_complain(str(error), EXIT_USAGE))
     except (NotDone, BusError, ProjectionError, DevicesUnavailable) as error:
         sys.exit(_complain(str(error), EXIT_FAILED))

@@ -205,7 +205,7 @@ async def _set_gateway(
             ) from error
         changed = answer.event
         assert isinstance(changed, NetworkGatewayChanged)
-        await wait_projected(stack, plane, answer.position)
+        await wait_projected(stack, plane.projector, answer.position)
         ports: list[Any] = await rows(stack.database, "ports", {"network": changed.network})
     moved = Moved(
         network=changed.network,

@@ -9,13 +9,14 @@ import click
 import msgspec
 
 from bus.events import AnyEvent, OperationPortsRequested, OperationReleaseRequested
-from driftline.cli.common import people, print_json, print_table, run, server_options
+from driftline.cli.common import people, print_json, print_table, reading_options, run, server_options
 from driftline.cli.requests import POSITIVE, parse
 from driftline.client import Client
 from driftline.errors import NotDone, UsageError
 from driftline.plane import working_plane
-from driftline.stack import Options, Stack, open_stack
-from driftline.state import POLL_S, current_projections, rows, wait_projected
+from driftline.reading import Reading, open_state
+from driftline.stack import Options, open_stack
+from driftline.state import POLL_S, Now, State, wait_projected
 from projections.operations import OperationItemRow
 from projections.requests import RequestRow
 
@@ -77,10 +78,10 @@ def release(options: Options, operation: str, no_wait: bool, timeout_s: float, a
 @click.argument("request_id", metavar="ID")
 @click.option("--wait", is_flag=True, help="Until it has its outcome.")
 @click.option("--timeout", "timeout_s", type=POSITIVE, default=30.0, show_default=True, help="Seconds to wait.")
-@server_options()
-def operation(options: Options, request_id: str, wait: bool, timeout_s: float, as_json: bool) -> None:
+@reading_options
+def operation(reading: Reading, request_id: str, wait: bool, timeout_s: float, as_json: bool) -> None:
     """How the request with this ID stands: pending, done, refused or failed; why; how long it took."""
-    run(_operation(options, request_id, timeout_s if wait else 0.0, as_json=as_json))
+    run(_operation(reading, request_id, timeout_s if wait else 0.0, as_json=as_json))
 
 
 async def _ask(
@@ -94,24 +95,24 @@ async def _ask(
             else:
                 click.echo(published.request)
             return
-        await wait_projected(stack, plane, published.position, timeout_s)
-        await _tell(stack, number, timeout_s, as_json=as_json)
+        await wait_projected(stack, plane.projector, published.position, timeout_s)
+        await _tell(Now(stack.database), number, timeout_s, as_json=as_json)
 
 
-async def _operation(options: Options, request_id: str, timeout_s: float, *, as_json: bool) -> None:
-    async with open_stack(options) as stack, current_projections(stack):
-        await _tell(stack, request_id, timeout_s, as_json=as_json)
+async def _operation(reading: Reading, request_id: str, timeout_s: float, *, as_json: bool) -> None:
+    async with open_state(reading) as state:
+        await _tell(state, request_id, timeout_s, as_json=as_json)
 
 
-async def _tell(stack: Stack, request_id: str, timeout_s: float, *, as_json: bool) -> None:
+async def _tell(state: State, request_id: str, timeout_s: float, *, as_json: bool) -> None:
     """Print the report; NotDone if it is refused or failed, or has no outcome within ``timeout_s`` (0: as it is)."""
-    report = await _report(stack, request_id)
+    report = await _report(state, request_id)
     if timeout_s and report.request.state == "pending":
         try:
             async with asyncio.timeout(timeout_s):
                 while report.request.state == "pending":
                     await asyncio.sleep(POLL_S)  # what another process has committed wakes nobody here
-                    report = await _report(stack, request_id)
+                    report = await _report(state, request_id)
         except TimeoutError as error:
             raise NotDone(f"{request_id}: no outcome within {timeout_s:g} s; it may still be done") from error
     if as_json:
@@ -128,13 +129,13 @@ async def _tell(stack: Stack, request_id: str, timeout_s: float, *, as_json: boo
         print_table(f"{len(report.items)} ports", _ITEM_COLUMNS, table)
 
 
-async def _report(stack: Stack, request_id: str) -> Report:
-    found = cast(list[RequestRow], await rows(stack.database, "requests", {"request": request_id}))
+async def _report(state: State, request_id: str) -> Report:
+    found = cast(list[RequestRow], await state.rows("requests", {"request": request_id}))
     if not found:
         raise UsageError(f"ID: there is no request {request_id}")
     row = found[0]
     items: list[Any] = []
     if row.kind == "operation.ports_requested":
-        items = list(await rows(stack.database, "operation_items", {"operation": row.about}))
+        items = list(await state.rows("operation_items", {"operation": row.about}))
     ended_us = row.ended_us or time.time_ns() // 1000
     return Report(row, (ended_us - row.requested_us) / 1e6, tuple(sorted(items, key=lambda item: item.number)))

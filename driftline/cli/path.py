@@ -8,7 +8,7 @@ from driftline.cli.common import people, print_json, printable, run, server_opti
 from driftline.errors import NotDone, UsageError
 from driftline.plane import working_plane
 from driftline.stack import Options, open_stack
-from driftline.state import find_instance, wait_projected
+from driftline.state import Now, find_instance, wait_projected
 from workers.devices.simulated.hops import Route
 from workers.devices.simulated.layouts import LAYOUTS
 from workers.devices.simulated.remote import RemoteDevices
@@ -51,10 +51,10 @@ def trace_path(options: Options, source: str, target: str, layout: str | None, a
 
 async def _trace_path(options: Options, source: str, target: str, layout: str, *, as_json: bool) -> None:
     async with open_stack(options) as stack, working_plane(stack) as plane:
-        await wait_projected(stack, plane, await stack.log.last_position())
+        await wait_projected(stack, plane.projector, await stack.log.last_position())
         ports = []
         for name in (source, target):
-            row = await find_instance(stack.database, name)
+            row = await find_instance(Now(stack.database), name)
             if not row.port:
                 raise UsageError(f"instance: {row.name} has no port, it is {row.state}")
             ports.append(row.port)

@@ -9,14 +9,15 @@ import msgspec
 
 from bus.events import PolicyApplied, PolicyCreateRequested, PolicyDeleteRequested, PolicyRefused
 from driftline.answers import answer
-from driftline.cli.common import people, print_json, print_table, run, server_options
+from driftline.cli.common import people, print_json, print_table, reading_options, run, server_options
 from driftline.cli.requests import POSITIVE, parse
 from driftline.client import Client, Published
 from driftline.errors import NotDone, UsageError
 from driftline.plane import working_plane
 from driftline.policy_file import load, parse_http
+from driftline.reading import Reading, open_state
 from driftline.stack import Options, Stack, open_stack
-from driftline.state import current_projections, rows
+from driftline.state import rows
 from projections.policies import IdentityRow, PolicyRow
 from projections.port_rows import PortRow
 from workers.policy_rules import PORT_MAX, Flow
@@ -110,16 +111,16 @@ async def _lacking(stack: Stack) -> str:
 
 
 @click.command()
-@server_options()
-def policies(options: Options, as_json: bool) -> None:
+@reading_options
+def policies(reading: Reading, as_json: bool) -> None:
     """List the policies: whom they select, what they allow, and whether all hosts have acknowledged them."""
-    run(_policies(options, as_json=as_json))
+    run(_policies(reading, as_json=as_json))
 
 
-async def _policies(options: Options, *, as_json: bool) -> None:
-    async with open_stack(options) as stack, current_projections(stack):
-        found = cast(list[PolicyRow], await rows(stack.database, "policies"))
-        identities = cast(list[IdentityRow], await rows(stack.database, "identities"))
+async def _policies(reading: Reading, *, as_json: bool) -> None:
+    async with open_state(reading) as state:
+        found = cast(list[PolicyRow], await state.rows("policies"))
+        identities = cast(list[IdentityRow], await state.rows("identities"))
     if as_json:
         print_json({"policies": found, "identities": identities})
         return

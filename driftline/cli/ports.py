@@ -1,4 +1,4 @@
-"""Commands that show state: ports, port-states (Figure 8), timeline (Figures 10 and 11), networks, reach."""
+"""Commands that show state: ports, port-states (Figure 8), timeline (Figures 10 and 11), networks."""
 
 from typing import Any, cast
 
@@ -6,21 +6,13 @@ import click
 from rich.bar import Bar
 from rich.table import Table
 
-from driftline.channel import BusChannel
-from driftline.cli.common import people, print_json, print_table, printable, run, server_options
-from driftline.cli.policy import flow_of, flow_options
-from driftline.errors import NotDone, UsageError
+from driftline.cli.common import people, print_json, print_table, printable, reading_options, run
 from driftline.figures import TimedStep, drift_sequence, sequence, timed_drift_steps, timed_steps
-from driftline.plane import working_plane
-from driftline.stack import Options, Stack, open_stack
-from driftline.state import current_projections, find_instance, rows, wait_projected
-from projections.clusters import IngressRow
+from driftline.reading import Reading, open_state
+from driftline.state import find_instance
 from projections.drifts import DriftRow
 from projections.port_states import PAIRS
 from projections.spawns import SpawnRow
-from workers.devices.simulated.remote import RemoteDevices
-from workers.devices.simulated.wire import Ask
-from workers.policy_rules import Flow
 
 _PORT_COLUMNS = ("port", "name", "host", "network", "ip", "mac", "vlan", "vni", "underlay", "overlay")
 
@@ -29,16 +21,16 @@ _PORT_COLUMNS = ("port", "name", "host", "network", "ip", "mac", "vlan", "vni", 
 @click.option("--host", help="Only ports on this host.")
 @click.option("--network", help="Only ports of this network.")
 @click.option("--name", help="Only the port with this name.")
-@server_options()
-def ports(options: Options, host: str | None, network: str | None, name: str | None, as_json: bool) -> None:
+@reading_options
+def ports(reading: Reading, host: str | None, network: str | None, name: str | None, as_json: bool) -> None:
     """List the ports with both their statuses."""
     where = {key: value for key, value in (("host", host), ("network", network), ("name", name)) if value}
-    run(_ports(options, where, as_json=as_json))
+    run(_ports(reading, where, as_json=as_json))
 
 
-async def _ports(options: Options, where: dict[str, str], *, as_json: bool) -> None:
-    async with open_stack(options) as stack, current_projections(stack):
-        found = await rows(stack.database, "ports", where)
+async def _ports(reading: Reading, where: dict[str, str], *, as_json: bool) -> None:
+    async with open_state(reading) as state:
+        found = await state.rows("ports", where)
     if as_json:
         print_json(found)
         return
@@ -48,15 +40,15 @@ async def _ports(options: Options, where: dict[str, str], *, as_json: bool) -> N
 
 @click.command("port-states")
 @click.option("--history", is_flag=True, help="Every second in which a port changed, not only now.")
-@server_options()
-def port_states(options: Options, history: bool, as_json: bool) -> None:
+@reading_options
+def port_states(reading: Reading, history: bool, as_json: bool) -> None:
     """Figure 8: how many ports are in each of the nine (underlay, overlay) pairs."""
-    run(_port_states(options, history=history, as_json=as_json))
+    run(_port_states(reading, history=history, as_json=as_json))
 
 
-async def _port_states(options: Options, *, history: bool, as_json: bool) -> None:
-    async with open_stack(options) as stack, current_projections(stack):
-        found = await rows(stack.database, "port_states")
+async def _port_states(reading: Reading, *, history: bool, as_json: bool) -> None:
+    async with open_state(reading) as state:
+        found = await state.rows("port_states")
     if history:
         columns = ("second_us", *(pair.lower() for pair in PAIRS))
         table = [[getattr(row, column) for column in columns] for row in found]
@@ -93,17 +85,17 @@ def figure_8(counts: dict[str, int]) -> Table:
 
 @click.command()
 @click.argument("instance")
-@server_options()
-def timeline(options: Options, instance: str, as_json: bool) -> None:
+@reading_options
+def timeline(reading: Reading, instance: str, as_json: bool) -> None:
     """Draw Figure 10 for INSTANCE (name or id), and Figure 11 for each of its drifts, with their real times."""
-    run(_timeline(options, instance, as_json=as_json))
+    run(_timeline(reading, instance, as_json=as_json))
 
 
-async def _timeline(options: Options, instance: str, *, as_json: bool) -> None:
-    async with open_stack(options) as stack, current_projections(stack):
-        row = await find_instance(stack.database, instance)
-        (spawned,) = await rows(stack.database, "spawns", {"instance": row.instance})
-        drifts = cast(list[DriftRow], await rows(stack.database, "drifts", {"instance": row.instance}))
+async def _timeline(reading: Reading, instance: str, *, as_json: bool) -> None:
+    async with open_state(reading) as state:
+        row = await find_instance(state, instance)
+        (spawned,) = await state.rows("spawns", {"instance": row.instance})
+        drifts = cast(list[DriftRow], await state.rows("drifts", {"instance": row.instance}))
     assert isinstance(spawned, SpawnRow)
     drifts.sort(key=lambda drift: (drift.step_01_us, drift.ended_us))
     if as_json:
@@ -142,16 +134,16 @@ def _show_figure(figure: str, what: str, row: SpawnRow | DriftRow, lines: list[s
 
 
 @click.command()
-@server_options()
-def networks(options: Options, as_json: bool) -> None:
+@reading_options
+def networks(reading: Reading, as_json: bool) -> None:
     """List the networks with their labels and what is free in them."""
-    run(_networks(options, as_json=as_json))
+    run(_networks(reading, as_json=as_json))
 
 
-async def _networks(options: Options, *, as_json: bool) -> None:
-    async with open_stack(options) as stack, current_projections(stack):
-        found = await rows(stack.database, "networks")
-        pools = await rows(stack.database, "pools")
+async def _networks(reading: Reading, *, as_json: bool) -> None:
+    async with open_state(reading) as state:
+        found = await state.rows("networks")
+        pools = await state.rows("pools")
     free: dict[str, int] = {}
     for pool in pools:
         network = str(getattr(pool, "network"))  # noqa: B009 rows of any table come as Row
@@ -162,46 +154,3 @@ async def _networks(options: Options, *, as_json: bool) -> None:
         print_json([dict(zip((*columns, "free"), row, strict=True)) for row in table])
     else:
         print_table(f"{len(found)} networks", (*columns, "free"), [[*r[:4], " ".join(r[4]), *r[5:]] for r in table])
-
-
-@click.command()
-@click.argument("source")
-@click.argument("target")
-@flow_options
-@server_options()
-def reach(options: Options, source: str, target: str, proto: str, port: int, http: str, as_json: bool) -> None:
-    """Ask the fabric whether a packet from instance SOURCE reaches TARGET, from device state alone.
-
-    TARGET is an instance, or an ingress: then what is behind it is to be reached as well.
-
-    The hops name the rules of policy that let it pass; what stops it names the device and the reason.
-    """
-    run(_reach(options, source, target, flow_of(proto, port, http), as_json=as_json))
-
-
-async def _port_of(stack: Stack, name: str) -> str:
-    """The port of an instance, or of the VIP of an ingress. Raises UsageError if there is none."""
-    ingresses = cast(list[IngressRow], await rows(stack.database, "ingresses", {"ingress": name}))
-    if ingresses and ingresses[0].outside:
-        return ingresses[0].outside
-    row = await find_instance(stack.database, name)
-    if not row.port:
-        raise UsageError(f"instance: {row.name} has no port, it is {row.state}")
-    return row.port
-
-
-async def _reach(options: Options, source: str, target: str, flow: Flow, *, as_json: bool) -> None:
-    async with open_stack(options) as stack, working_plane(stack) as plane:
-        await wait_projected(stack, plane, await stack.log.last_position())
-        ports_of = [await _port_of(stack, name) for name in (source, target)]
-        fabric = RemoteDevices(BusChannel(stack.connection))
-        (path,) = await fabric.trace([Ask(ports_of[0], ports_of[1], flow=flow)])
-    if as_json:
-        print_json(path)
-    else:
-        for hop in path.hops:
-            people().print(f"  {hop}", markup=False)
-    if not path.reachable:
-        raise NotDone(f"{source} does not reach {target}: {path.reason}")
-    if not as_json:
-        people().print(f"[green]{source} reaches {target}[/]")

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import click
 
-from driftline.cli.common import people, print_json, print_table, progress_bar, run, server_options
+from driftline.cli.common import late_progress, people, print_json, print_table, run, server_options
 from driftline.cli.verify import check_projections
 from driftline.errors import UsageError
 from driftline.stack import Options, Stack, open_stack
@@ -79,7 +79,7 @@ async def _rebuild(options: Options, *, swap: bool, as_json: bool) -> None:
 
 async def rebuilt(stack: Stack, *, swap: bool) -> Rebuilt:
     """``projections.rebuild.rebuild``, with progress on stderr."""
-    with progress_bar("building from the log") as told:
+    with late_progress("building from the log") as told:
         return await rebuild_projections(stack.log, stack.database, told, swap=swap)
 
 

@@ -6,11 +6,10 @@ from typing import cast
 
 import click
 
-from driftline.cli.common import people, print_json, print_table, run, server_options
+from driftline.cli.common import people, print_json, print_table, reading_options, run
 from driftline.errors import UsageError
 from driftline.radius import Site, radius
-from driftline.stack import Options, open_stack
-from driftline.state import current_projections, rows
+from driftline.reading import Reading, open_state
 from projections.port_rows import PortRow
 from projections.world import AzRow, HostRow, SwitchRow
 
@@ -20,20 +19,19 @@ _COLUMNS = ("what", "port", "name", "host", "network", "vpc", "address")
 @click.command("radius")
 @click.argument("component")
 @click.option("--down", multiple=True, help="Something that is down already, e.g. the leaf's twin (repeatable).")
-@server_options()
-def radius_of(options: Options, component: str, down: tuple[str, ...], as_json: bool) -> None:
+@reading_options
+def radius_of(reading: Reading, component: str, down: tuple[str, ...], as_json: bool) -> None:
     """List the ports that fail with COMPONENT: a leaf, spine, core router, host, zone, or worker (or worker@host)."""
-    run(_radius(options, component, down, as_json=as_json))
+    run(_radius(reading, component, down, as_json=as_json))
 
 
-async def _radius(options: Options, component: str, down: tuple[str, ...], *, as_json: bool) -> None:
-    async with open_stack(options) as stack, current_projections(stack):
-        database = stack.database
+async def _radius(reading: Reading, component: str, down: tuple[str, ...], *, as_json: bool) -> None:
+    async with open_state(reading) as state:
         site = Site(
-            cast(list[PortRow], await rows(database, "ports")),
-            cast(list[HostRow], await rows(database, "hosts")),
-            cast(list[SwitchRow], await rows(database, "switches")),
-            cast(list[AzRow], await rows(database, "availability_zones")),
+            cast(list[PortRow], await state.rows("ports")),
+            cast(list[HostRow], await state.rows("hosts")),
+            cast(list[SwitchRow], await state.rows("switches")),
+            cast(list[AzRow], await state.rows("availability_zones")),
         )
     unknown = sorted(set(down) - {*site.kinds})
     if unknown:

@@ -76,7 +76,7 @@ def reconcile(options: Options, host: str | None, leaf: str | None, timeout_s: f
 
 async def _reconcile(options: Options, host: str | None, leaf: str | None, timeout_s: float, *, as_json: bool) -> None:
     async with open_stack(options) as stack, working_plane(stack) as plane:
-        await wait_projected(stack, plane, await stack.log.last_position())
+        await wait_projected(stack, plane.projector, await stack.log.last_position())
         requests = _requests(await world_of_log(stack), host, leaf)
         skipped = [] if host or leaf else await _silent(stack)
         requests = [one for one in requests if not (isinstance(one, HostAuditRequested) and one.host in skipped)]

@@ -14,7 +14,7 @@ from driftline.errors import NotDone, UsageError
 from driftline.outcomes import Outcome
 from driftline.plane import Plane, working_plane
 from driftline.stack import Options, Stack, open_stack
-from driftline.state import find_instance, wait_projected
+from driftline.state import Now, find_instance, wait_projected
 
 E = TypeVar("E", bound=Event)
 Request: TypeAlias = SpawnRequested | InstanceDeleteRequested | InstanceDriftRequested
@@ -98,8 +98,8 @@ def parse(event_type: type[E], document: Mapping[str, object]) -> E:
 
 async def _delete(options: Options, instance: str, timeout_s: float, *, as_json: bool) -> None:
     async with open_stack(options) as stack, working_plane(stack) as plane:
-        await wait_projected(stack, plane, await stack.log.last_position())
-        row = await find_instance(stack.database, instance)
+        await wait_projected(stack, plane.projector, await stack.log.last_position())
+        row = await find_instance(Now(stack.database), instance)
         event = parse(InstanceDeleteRequested, {"instance": row.instance})
         await _publish(stack, plane, event, instance, timeout_s, as_json=as_json)
 
@@ -108,8 +108,8 @@ async def _drift(
     options: Options, instance: str, host: str | None, reason: str, timeout_s: float, *, as_json: bool
 ) -> None:
     async with open_stack(options) as stack, working_plane(stack) as plane:
-        await wait_projected(stack, plane, await stack.log.last_position())
-        row = await find_instance(stack.database, instance)
+        await wait_projected(stack, plane.projector, await stack.log.last_position())
+        row = await find_instance(Now(stack.database), instance)
         event = parse(InstanceDriftRequested, {"instance": row.instance, "host": host, "reason": reason})
         await _publish(stack, plane, event, instance, timeout_s, as_json=as_json)
 

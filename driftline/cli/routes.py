@@ -37,7 +37,7 @@ def routes(options: Options, leaf: str, route_type: str | None, vni: int | None,
 
 async def _routes(options: Options, leaf: str, route_type: int, vni: int, *, as_json: bool) -> None:
     async with open_stack(options) as stack, working_plane(stack) as plane:
-        await wait_projected(stack, plane, await stack.log.last_position())
+        await wait_projected(stack, plane.projector, await stack.log.last_position())
         try:
             found = await RemoteDevices(BusChannel(stack.connection)).routes(leaf, route_type, vni)
         except ValueError as error:

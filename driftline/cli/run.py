@@ -26,7 +26,8 @@ from driftline.cli.common import (
 from driftline.discovery import Running, announced, find
 from driftline.errors import UsageError
 from driftline.parts import all_workers
-from driftline.plane import Plane, all_in_one, one_worker, only_fabric, only_projector
+from driftline.plane import Plane, all_in_one, one_worker, only_fabric
+from driftline.projecting import only_projector
 from driftline.stack import Bus, Options, Stack, open_bus, open_stack
 from driftline.world_setup import WorldChoice, describe_world, world_options
 from workers.devices.aws.settings import AwsSettings

@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from driftline.channel import BusChannel
-from driftline.cli.common import people, print_json, print_table, printable, progress_bar, run, server_options
+from driftline.cli.common import late_progress, people, print_json, print_table, printable, run, server_options
 from driftline.errors import NotDone, UsageError
 from driftline.invariants.live import Report, audit
 from driftline.stack import Options, open_bus, open_stack
@@ -40,11 +40,11 @@ async def check_projections(options: Options, *, rebuild: bool = False, number: 
     async with AsyncExitStack() as exits:
         stack = await exits.enter_async_context(open_stack(options))
         if rebuild:
-            with progress_bar("building from the log") as told:
+            with late_progress("building from the log") as told:
                 await rebuild_projections(stack.log, stack.database, told, swap=True)
         await exits.enter_async_context(current_projections(stack))
         last = await stack.log.last_position()
-        with progress_bar("rebuilding from the log") as told:
+        with late_progress("rebuilding from the log") as told:
             verdict = await verify_projections(stack.log, stack.database, told, number=number)
     if as_json:
         print_json({**msgspec.structs.asdict(verdict), "log_last": last, "behind": max(last - verdict.position, 0)})
@@ -59,7 +59,7 @@ async def check_projections(options: Options, *, rebuild: bool = False, number: 
 async def _check_invariants(options: Options, *, as_json: bool) -> None:
     async with open_bus(options) as stack:
         fabric = RemoteDevices(BusChannel(stack.connection))
-        with progress_bar("auditing the log") as told:
+        with late_progress("auditing the log") as told:
             report = await audit(stack.log, fabric.dump, told)
     if as_json:
         print_json(report)

@@ -28,13 +28,13 @@ from bus.events import (
 )
 from bus.subjects import history_filter, name_of
 from driftline.answers import Awaited, answers
-from driftline.cli.common import people, print_json, printable, run, server_options
+from driftline.cli.common import people, print_json, printable, reading_options, run, server_options
 from driftline.cli.requests import POSITIVE, parse
 from driftline.client import Client
 from driftline.errors import NotDone
 from driftline.plane import working_plane
+from driftline.reading import Reading, open_state
 from driftline.stack import Options, open_stack
-from driftline.state import current_projections, rows
 from projections.vpcs import ConnectionRow, LineRow
 from projections.world import AzRow, NetworkRow, VpcRow
 
@@ -179,16 +179,16 @@ def _in_words(event: Event) -> str:
 
 
 @click.command()
-@server_options()
-def vpcs(options: Options, as_json: bool) -> None:
+@reading_options
+def vpcs(reading: Reading, as_json: bool) -> None:
     """Draw the VPCs: regions and the lines between them, tenants, VPCs, what they are connected with, networks."""
-    run(_vpcs(options, as_json=as_json))
+    run(_vpcs(reading, as_json=as_json))
 
 
-async def _vpcs(options: Options, *, as_json: bool) -> None:
+async def _vpcs(reading: Reading, *, as_json: bool) -> None:
     tables = ("availability_zones", "vpcs", "networks", "vpc_connections", "direct_connects")
-    async with open_stack(options) as stack, current_projections(stack):
-        found: dict[str, Any] = {table: await rows(stack.database, table) for table in tables}
+    async with open_state(reading) as state:
+        found: dict[str, Any] = {table: await state.rows(table) for table in tables}
     if as_json:
         print_json(found)
         return

@@ -11,11 +11,11 @@ from bus.events import CLOUD
 from bus.log import Log
 from driftline.invariants.auditor import Auditor
 from driftline.invariants.table import INVARIANTS, Invariant, Violation
-from workers.devices.protocol import DevicesUnavailable
 from workers.devices.simulated.device import CableDevice, DeviceState
 from workers.devices.simulated.fabric import Fabric
 from workers.devices.simulated.host import Flow, HostState, Vnic
 from workers.devices.simulated.leaf import Entry, LeafState
+from workers.errors import DevicesUnavailable
 from workers.policy_rules import HeldPolicy
 
 #: How long the log must stand still before what is not as it should be counts as a violation, seconds.

@@ -14,6 +14,7 @@ from bus.events import (
     SpawnRequested,
     tag_of,
 )
+from driftline.errors import UsageError
 from driftline.world import WorldError, check, events_of, parse_toml
 from driftline.world.errors import explain
 from projections.edition import CURRENT
@@ -31,7 +32,7 @@ Unreachable = Annotated[tuple[str, ...], msgspec.Meta(min_length=2, max_length=3
 _OWN = ("title", "about", "cleanup", "step")
 
 
-class ScenarioError(Exception):
+class ScenarioError(UsageError):
     """The scenario makes no sense; the text names the step, the field and the value. The person's to mend."""
 
 

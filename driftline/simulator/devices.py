@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 from driftline.simulator.loop import now_us
-from workers.devices.protocol import DevicesUnavailable, Outcome
+from workers.devices.protocol import Outcome
 from workers.devices.simulated.driver import SimulatedDevices
 from workers.devices.simulated.fabric import Fabric, Performed
 from workers.devices.simulated.faults import Fate, FaultPlan
 from workers.effects import AnyEffect
+from workers.errors import DevicesUnavailable
 
 
 class WatchedFabric(Fabric):

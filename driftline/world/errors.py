@@ -4,12 +4,14 @@ import re
 
 import msgspec
 
+from driftline.errors import UsageError
+
 #: msgspec ends its messages with where it was: "… - at `$.host[0].capacity`".
 _WHERE = re.compile(r"^(?P<problem>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
 
 
-class WorldError(Exception):
+class WorldError(UsageError):
     """The world cannot be described like this; the text names the field and the value. The person's to mend."""
 
 

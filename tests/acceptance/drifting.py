@@ -11,7 +11,6 @@ from driftline.channel import BusChannel
 from driftline.client import Client
 from driftline.figures import timed_drift_steps
 from driftline.outcomes import Outcome
-from driftline.plane import Plane
 from driftline.proof import DriftProof, Proof, prove, prove_drifts
 from driftline.stack import Options, Stack, open_stack
 from driftline.state import rows, wait_projected
@@ -119,7 +118,7 @@ class Here:
 
     async def rows(self, table: str, **where: str) -> list[Any]:
         """The rows of a table as of now."""
-        await wait_projected(self.stack, Plane(), await self.log.last_position())
+        await wait_projected(self.stack, None, await self.log.last_position())
         return await rows(self.stack.database, table, where)
 
     async def port(self, name: str) -> PortRow:

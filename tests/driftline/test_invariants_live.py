@@ -6,7 +6,7 @@ from bus.envelope import Envelope
 from bus.memory import MemoryLog
 from driftline.invariants.live import Report, audit, fabric_of
 from tests.driftline.test_invariants_tale import Tale
-from workers.devices.protocol import DevicesUnavailable
+from workers.errors import DevicesUnavailable
 
 
 async def report_on(tale: Tale, dump: dict[str, Any] | None) -> Report:

@@ -11,9 +11,10 @@ from bus.errors import LogUnavailable
 from bus.events import HostAdded
 from bus.log import Appended
 from bus.memory import MemoryLog
-from workers.devices.protocol import DevicesUnavailable, Outcome
+from workers.devices.protocol import Outcome
 from workers.devices.simulated.fabric import Fabric
 from workers.effects import AnyEffect, DeviceEffect, InstallPolicy, PlugVnic
+from workers.errors import DevicesUnavailable
 
 #: What a device answers to an effect that it is asked for the n-th time: an error, "" for done, None for no answer.
 Answer = Callable[[AnyEffect, int], str | None]

@@ -37,7 +37,3 @@ class Devices(Protocol):
         Raises DevicesUnavailable when nobody can tell.
         """
         ...
-
-
-class DevicesUnavailable(Exception):
-    """No driver answers."""

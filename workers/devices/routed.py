@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import NamedTuple
 
-from workers.devices.protocol import Devices, DevicesUnavailable, Outcome
+from workers.devices.protocol import Devices, Outcome
 from workers.effects import AnyEffect
+from workers.errors import DevicesUnavailable
 
 
 class Route(NamedTuple):

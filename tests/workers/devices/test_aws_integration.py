@@ -21,8 +21,9 @@ from workers.cloud_effects import (
 from workers.devices.aws.bootstrap import Made, WantedNode, WantedSubnet, bootstrap
 from workers.devices.aws.driver import AwsDevices
 from workers.devices.aws.settings import AwsSettings
-from workers.devices.protocol import DevicesUnavailable, Outcome
+from workers.devices.protocol import Outcome
 from workers.effects import AnyEffect
+from workers.errors import DevicesUnavailable
 
 pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_scope="module")]
 

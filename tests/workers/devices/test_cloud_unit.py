@@ -19,13 +19,14 @@ from workers.cloud_effects import (
     DeleteEni,
     EnsureEni,
 )
-from workers.devices.protocol import DevicesUnavailable, Outcome
+from workers.devices.protocol import Outcome
 from workers.devices.routed import Route, RoutedDevices
 from workers.devices.simulated.device import CableDevice
 from workers.devices.simulated.fabric import Fabric, SetHosts
 from workers.devices.simulated.kinds.cloud import CloudDevice
 from workers.devices.simulated.reachability import ping, trace
 from workers.effects import AnyEffect, InstallFlows, PlugVnic
+from workers.errors import DevicesUnavailable
 
 NODES = ("k1", "k2", "k3")
 

@@ -23,7 +23,7 @@ from tests.workers.devices.world import (
     wiring,
     wish,
 )
-from workers.devices.protocol import Devices, DevicesUnavailable, Outcome
+from workers.devices.protocol import Devices, Outcome
 from workers.devices.simulated.driver import SimulatedDevices
 from workers.devices.simulated.fabric import CableHost, CableLeaf, Leftovers, SetHosts
 from workers.devices.simulated.faults import EffectFaults, FaultPlan
@@ -32,6 +32,7 @@ from workers.devices.simulated.remote import RemoteDevices, serve_fabric
 from workers.devices.simulated.tamper import AddVnic, DropFlow
 from workers.devices.simulated.wire import SUBJECT, Ask, Refused, decode_answer
 from workers.effects import AnyEffect
+from workers.errors import DevicesUnavailable
 
 A = Port("a", "h1", RED_1, 5)
 B = Port("b", "h3", RED_1, 6)

@@ -14,8 +14,9 @@ from workers.devices.aws.api import Ec2, filters, tag_of, tags
 from workers.devices.aws.enis import CLUSTER, HOST, PORT, Enis
 from workers.devices.aws.errors import RefusedError, UnknownOutcomeError, UnreachableError
 from workers.devices.aws.settings import AwsSettings
-from workers.devices.protocol import DevicesUnavailable, Outcome
+from workers.devices.protocol import Outcome
 from workers.effects import AnyEffect, Difference
+from workers.errors import DevicesUnavailable
 
 
 class AwsDevices:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from bus.errors import CallFailed, LogUnavailable, NoResponder
-from workers.devices.protocol import DevicesUnavailable, Outcome
+from workers.devices.protocol import Outcome
 from workers.devices.simulated.device import CableDevice
 from workers.devices.simulated.driver import SimulatedDevices
 from workers.devices.simulated.evpn import Route, routes
@@ -55,6 +55,7 @@ from workers.devices.simulated.wire import (
     state_parts,
 )
 from workers.effects import AnyEffect, Difference
+from workers.errors import DevicesUnavailable
 
 #: How long a remote fabric may be silent before its answers are given up for lost, seconds.
 TIMEOUT_S = 10.0

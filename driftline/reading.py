@@ -1,0 +1,96 @@
+"""What a reading command reads: the projections as they are, or as they were, of a live log or of a recorded one."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from bus.envelope import now_us
+from bus.log import RawLog
+from bus.recording import open_recording
+from driftline.book import Book, open_book
+from driftline.errors import UsageError
+from driftline.stack import Options, open_bus, open_stack
+from driftline.state import Now, State, Then, current_projections
+from projections.refold import Progress, no_progress
+
+_AGO = re.compile(r"(\d+)\s*(s|m|h|d)(\s+ago)?")
+_UNIT_US = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person said about what to read: of which servers or file, and as of when; empty or None for now."""
+
+    options: Options
+    as_of: str = ""
+    file: Path | None = None
+    progress: Progress = no_progress
+
+
+class Past(NamedTuple):
+    """The book of a log, the log itself, and the position as of which to answer."""
+
+    book: Book
+    log: RawLog
+    position: int
+
+    @property
+    def state(self) -> Then:
+        """The rows as they were."""
+        return Then(self.book, self.position)
+
+
+@asynccontextmanager
+async def open_state(reading: Reading) -> AsyncIterator[State]:
+    """The rows to read. Raises UsageError for a position or time that is none; what opening servers or files raises."""
+    if reading.as_of or reading.file is not None:
+        async with open_past(reading) as past:
+            yield past.state
+        return
+    async with open_stack(reading.options) as stack, current_projections(stack):
+        yield Now(stack.database)
+
+
+@asynccontextmanager
+async def open_past(reading: Reading) -> AsyncIterator[Past]:
+    """The book of the log that is read, caught up with it. Raises as ``open_state`` does."""
+    async with AsyncExitStack() as exits:
+        if reading.file is not None:
+            log: RawLog = open_recording(reading.file)
+        else:
+            log = (await exits.enter_async_context(open_bus(reading.options))).log
+        book = await open_book(log, reading.progress)
+        exits.callback(book.close)
+        yield Past(book, log, position_of(book, reading.as_of))
+
+
+def position_of(book: Book, as_of: str, option: str = "--as-of") -> int:
+    """The position that ``as_of`` means: empty for the end, a position, or a time by the log's own clock.
+
+    Times are ISO 8601 (UTC unless they say otherwise) or how long ago: ``90s``, ``10m``, ``2h ago``, ``3d``.
+    Raises UsageError, naming ``option``.
+    """
+    if not as_of:
+        return book.last
+    if as_of.isdecimal():
+        position = int(as_of)
+        if position > book.last:
+            raise UsageError(f"{option} {as_of}: the log ends at position {book.last}")
+        return position
+    return book.position_at(_time(as_of, option))
+
+
+def _time(text: str, option: str) -> int:
+    """The time that ``text`` means, microseconds."""
+    ago = _AGO.fullmatch(text.strip())
+    if ago:
+        return now_us() - int(ago[1]) * _UNIT_US[ago[2]]
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError as error:
+        raise UsageError(f"{option} {text!r}: neither a position, an ISO 8601 time, nor like 10m or 2h ago") from error
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000_000)

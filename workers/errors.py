@@ -1,0 +1,5 @@
+"""What can go wrong for workers."""
+
+
+class DevicesUnavailable(Exception):
+    """No driver answers."""
