@@ -22,7 +22,7 @@ from projections.filling import copy_chunks
 from projections.fold import Touched
 from projections.generations import changing_places, clean_up, list_generations, make_live, patiently
 from projections.postgres import LONG_S, Connection, Database, Generation, Unstorable, snapshot
-from projections.refold import Progress, fold_batch, no_progress
+from projections.refold import Progress, fold_batch, in_bulk, no_progress
 from projections.verify import Compared, Differing, compare
 from projections.writer import add_generation, add_keys, create_tables, ensure_catalogue, write_tables
 
@@ -89,7 +89,7 @@ class _Builder:
         self._bus, self._database, self._shadow, self._token = bus, database, shadow, token
         self._progress = progress
         self._views = database.edition.views()
-        self._touched: set[Touched] = set()
+        self._touched: set[Touched] | None = None  # as long as whole tables are still to be written
         self.folded = self._written = 0
 
     @property
@@ -99,13 +99,13 @@ class _Builder:
 
     async def fill(self) -> None:
         """Fold what there is, and write whole tables."""
-        await self._fold(await self._target())
-        try:
-            await self._copy(careful=False)
-        except Unstorable:
-            await self._copy(careful=True)
-        self._touched.clear()
-        self._written = self.folded
+        with in_bulk():
+            await self._fold(await self._target())
+            try:
+                await self._copy(careful=False)
+            except Unstorable:
+                await self._copy(careful=True)
+        self._is_written()
 
     async def compare(self) -> Compared | None:
         """Compare the shadow with the fold, and so the live tables if these are of the same version."""
@@ -139,8 +139,7 @@ class _Builder:
                 await make_live(connection, self._shadow.number, live)
             else:
                 await connection.execute(catalogue.SET_STATE, self._shadow.number, state)
-        self._touched.clear()
-        self._written = self.folded
+        self._is_written()
 
     async def _catch_up(self) -> None:
         """Follow the live generation until it is close."""
@@ -151,8 +150,7 @@ class _Builder:
         await self._fold(position)
         async with self._database.connection() as connection, connection.transaction():
             await self._write(connection)
-        self._touched.clear()
-        self._written = self.folded
+        self._is_written()
 
     async def _target(self) -> int:
         """How far to go: never beyond a live generation of the same version, for both are to stand at one position."""
@@ -183,9 +181,12 @@ class _Builder:
             await add_keys(connection, self._database, schema)
             await self._move(connection)
 
+    def _is_written(self) -> None:
+        self._touched, self._written = set(), self.folded
+
     async def _write(self, connection: Connection) -> None:
         if self.folded > self._written:
-            await write_tables(connection, self._shadow.name, self._views.cut(self._touched))
+            await write_tables(connection, self._shadow.name, self._views.cut(self._touched or ()))
             await self._move(connection)
 
     async def _move(self, connection: Connection) -> None:

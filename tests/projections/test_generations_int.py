@@ -9,8 +9,10 @@ import pytest
 from bus.errors import LogMismatch
 from bus.events import NetworkCreated, PortPlugFailed
 from bus.memory import MemoryLog, MemoryQuarantine
+from projections import filling
 from projections import generations as places
 from projections import rebuild as building
+from projections import verify as verifying
 from projections.edition import CURRENT, Edition
 from projections.errors import CheckpointMoved, NoGeneration, NotSwapped, RebuildBusy, SchemaMismatch, ShadowDiffers
 from projections.generations import drop, list_generations, rollback, swap
@@ -280,7 +282,7 @@ async def test_what_a_killed_builder_left_can_be_dropped(database: Database, mon
 async def test_of_two_builders_the_second_is_refused(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     log = await projected(database)
     arrived, go_on = asyncio.Event(), asyncio.Event()
-    whole = building.compare
+    whole = verifying.compare
 
     async def wait(*args: object) -> object:
         arrived.set()
@@ -301,7 +303,7 @@ async def test_a_shadow_that_is_not_what_the_log_says_is_never_swapped_in(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = await projected(database)
-    whole = building.copy_chunks
+    whole = filling.copy_chunks
     monkeypatch.setattr(
         building, "copy_chunks", lambda table, rows, careful: () if table.name == "spawns" else whole(table, rows)
     )

@@ -9,7 +9,7 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from projections.filling import copy_chunks
-from projections.fold import Row, Table
+from projections.fold import Key, Row, Table
 from projections.hashes import TableHash, hash_of, row_digests, stored_digest
 from projections.sql import table_sql
 
@@ -44,7 +44,7 @@ _ROWS = st.lists(
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @for_all(rows=_ROWS)
 async def test_any_row_is_copied_and_hashed_alike_here_and_in_postgresql(postgres_dsn: str, rows: list[OddRow]) -> None:
-    expected = {(row.name, row.number): row for row in rows}
+    expected: dict[Key, OddRow] = {(row.name, row.number): row for row in rows}
     connection = await asyncpg.connect(postgres_dsn)
     try:
         transaction = connection.transaction()
@@ -58,7 +58,7 @@ async def test_any_row_is_copied_and_hashed_alike_here_and_in_postgresql(postgre
     finally:
         await connection.close()
     digests = {key: stored_digest(row) for key, row in expected.items()}
-    stored = sorted(digests, key=lambda key: (key[0].replace("\0", "\N{REPLACEMENT CHARACTER}"), key[1]))
+    stored = sorted(digests, key=lambda key: (str(key[0]).replace("\0", "\N{REPLACEMENT CHARACTER}"), key[1]))
     assert b"".join(row["digests"] for row in found) == b"".join(digests[key] for key in stored)
     assert [row["rows"] for row in found] == [min(5, len(rows) - i) for i in range(0, len(rows), 5)]
 
@@ -67,7 +67,7 @@ async def _source(data: bytes):  # type: ignore[no-untyped-def]  # a generator f
     yield data
 
 
-def rows_of(count: int) -> dict[tuple[str | int, ...], OddRow]:
+def rows_of(count: int) -> dict[Key, OddRow]:
     return {(f"n{i:03}", i): OddRow(name=f"n{i:03}", number=i, flag=i % 2 == 0, texts=[]) for i in range(count)}
 
 

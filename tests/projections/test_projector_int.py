@@ -15,13 +15,15 @@ import bus.memory
 from bus.embedded import EmbeddedServer, embedded_postgres_server
 from bus.envelope import Recorded, Rejected
 from bus.errors import LogMismatch, LogUnavailable
+from bus.events import PortPlugged
 from bus.memory import MemoryLog, MemoryQuarantine
 from projections.errors import CheckpointMoved, DatabaseUnavailable, FoldError, ProjectorStopped, SchemaMismatch
 from projections.fold import Touched
 from projections.postgres import Database, connect, fetch_table, snapshot
 from projections.runner import Projector
+from projections.spawns import Spawns
 from projections.verify import verify
-from projections.views import SkippedRow, Views
+from projections.views import SkippedRow
 from tests.projections.conftest import running
 from tests.projections.given import tuples, viewed
 from tests.story import Story
@@ -315,21 +317,22 @@ async def test_a_fold_that_raises_stops_the_projector_at_its_event(
 ) -> None:
     story = busy(10)
     log = await log_of(story)
-    whole = Views.evolve
+    failing = next(one for one in story.records() if one.position >= 100 and isinstance(one.event, PortPlugged))
+    whole = Spawns._handlers[PortPlugged]
 
-    def broken(self: Views, one: Recorded) -> tuple[Touched, ...]:
-        touched = whole(self, one)
-        if one.position == 100:
+    def broken(self: Spawns, one: Recorded, event: PortPlugged) -> tuple[Touched, ...]:
+        touched = whole(self, one, event)
+        if one.position == failing.position:
             raise KeyError("a bug")
         return touched
 
     with monkeypatch.context() as patched:
-        patched.setattr(Views, "evolve", broken)
-        with pytest.raises(FoldError, match="event story-100 at position 100") as caught:
+        patched.setattr(Spawns, "_handlers", dict(Spawns._handlers) | {PortPlugged: broken})
+        with pytest.raises(FoldError, match=f"event {failing.id} at position {failing.position} failed") as caught:
             await projector_of(log, database).run()
-    assert (caught.value.position, caught.value.id) == (100, "story-100")
+    assert (caught.value.position, caught.value.id) == (failing.position, failing.id)
     async with snapshot(database) as seen:
-        assert seen.position < 100
+        assert seen.position < failing.position
     await project(log, database)
     await assert_equal(log, database, story.position)
 
