@@ -64,7 +64,9 @@ class PortStates(Fold):
                 pair = f"{row.underlay}_{row.overlay}" if row else ""
                 before = self._pair_of.get(key[0], "")
                 if pair != before:
-                    moved += self._move(key[0], before, pair)
+                    self._move(key[0], before, pair)
+                    moved.append(before)
+                    moved.append(pair)
         if not moved:
             return touched
         # Event times of different processes may run back a little; a second that has passed stays as it was.
@@ -74,11 +76,12 @@ class PortStates(Fold):
             self.tables["port_states"][second_us,] = self._row
         else:
             for pair in moved:
-                setattr(self._row, _COLUMNS[pair], self.counts[pair])
+                if pair:
+                    setattr(self._row, _COLUMNS[pair], self.counts[pair])
         return (*touched, ("port_states", (self._row.second_us,)))
 
-    def _move(self, port: str | int, before: str, pair: str) -> list[str]:
-        """Count ``port`` in another pair (empty: in none); returns the pairs whose counts changed."""
+    def _move(self, port: str | int, before: str, pair: str) -> None:
+        """Count ``port`` in another pair than before; empty: in none."""
         if before:
             self.counts[before] -= 1
         if pair:
@@ -86,4 +89,3 @@ class PortStates(Fold):
             self._pair_of[port] = pair
         else:
             del self._pair_of[port]
-        return [one for one in (before, pair) if one]

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 import structlog
+import uvloop
 
 from bus.decoding import Raw, RawBatch
 from bus.errors import BusError
@@ -109,7 +110,7 @@ def main() -> None:
         url += os.read(0, 1)
     after, until = map(int, sys.argv[1:3])
     try:
-        asyncio.run(_while_wanted(_feed(url.decode().strip(), after, until, output)))
+        uvloop.run(_while_wanted(_feed(url.decode().strip(), after, until, output)))
     except (BusError, OSError) as error:
         sys.stderr.write(f"reading ahead: {error}\n")
         sys.exit(1)
