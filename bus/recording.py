@@ -82,8 +82,11 @@ class RecordedLog(MemoryLog):
         raise ReadOnly(f"{self._identity} is a recording: nothing can be appended to it")
 
 
-def write_recording(path: Path, header: Header, raws: Sequence[Raw]) -> None:
-    """Write ``raws``, in their order, under ``header``. The file appears whole or not at all. Raises OSError."""
+def write_recording(path: Path, header: Header, raws: Sequence[Raw]) -> int:
+    """Write ``raws``, in their order, under ``header``; returns the size of the file, bytes.
+
+    The file appears whole or not at all. Raises OSError.
+    """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with _writing(part, packed=path.suffix == ".gz") as file:
@@ -91,6 +94,7 @@ def write_recording(path: Path, header: Header, raws: Sequence[Raw]) -> None:
             for raw in raws:
                 file.write(_ENCODER.encode(_line(raw)) + b"\n")
         part.replace(path)
+        return path.stat().st_size
     finally:
         part.unlink(missing_ok=True)
 

@@ -165,6 +165,8 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
     "core-router": ("router.gateway_configured",),
 }
 ROLES: tuple[str, ...] = tuple(_PUBLISHERS)
+#: Roles of people and programs outside; every other one is the name of a worker.
+_OUTSIDE = ("publisher", "operator")
 HOST_ROLES = ("compute", "ovs-agent", "host-ipam")
 
 
@@ -175,7 +177,8 @@ def publish_permissions(role: str, host: str = "*") -> list[str]:
     """
     if host != "*" and role not in HOST_ROLES:
         raise ValueError(f"host: {role} does not speak for a host, only {' and '.join(HOST_ROLES)} do")
-    return [f"{PREFIX}.{aggregate}.*.*.{host}.{name}" for aggregate, name in _split(_PUBLISHERS[role])]
+    about_itself = [f"{PREFIX}.worker.{role}.{NONE}.{NONE}.started"] if role not in _OUTSIDE else []
+    return [f"{PREFIX}.{aggregate}.*.*.{host}.{name}" for aggregate, name in _split(_PUBLISHERS[role])] + about_itself
 
 
 def publishers_of(event_type: type[Event]) -> list[str]:

@@ -59,13 +59,20 @@ async def open_state(reading: Reading) -> AsyncIterator[State]:
 async def open_past(reading: Reading) -> AsyncIterator[Past]:
     """The book of the log that is read, caught up with it. Raises as ``open_state`` does."""
     async with AsyncExitStack() as exits:
-        if reading.file is not None:
-            log: RawLog = open_recording(reading.file)
-        else:
-            log = (await exits.enter_async_context(open_bus(reading.options))).log
+        log = await exits.enter_async_context(open_log(reading))
         book = await open_book(log, reading.progress)
         exits.callback(book.close)
         yield Past(book, log, position_of(book, reading.as_of))
+
+
+@asynccontextmanager
+async def open_log(reading: Reading) -> AsyncIterator[RawLog]:
+    """The log that is read: a live one, or a recording. Raises as ``open_state`` does."""
+    if reading.file is not None:
+        yield open_recording(reading.file)
+        return
+    async with open_bus(reading.options) as bus:
+        yield bus.log
 
 
 def position_of(book: Book, as_of: str, option: str = "--as-of") -> int:

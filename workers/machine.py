@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from bus.envelope import Envelope, Recorded
 from bus.errors import Conflict
-from bus.events import Event
+from bus.events import Event, WorkerStarted
 from bus.subjects import key_of, name_of
 from projections.fold import AHEAD
 from workers.effects import AnyEffect, Result
@@ -116,6 +116,16 @@ class Machine:
     def hosts(self) -> list[str]:
         """The hosts that this machine serves, as far as they are known."""
         return sorted(self._hosts) if self._hosts is not None else self.worker.knows(self.state)
+
+    def started(self, checkpoint: int, subject: str, now_us: int) -> Output | None:
+        """That this worker has folded the log up to here, and decides again on what lies above ``checkpoint``."""
+        name, hosts = self.worker.name, sorted(self._hosts or ())
+        event = WorkerStarted(
+            worker=name, position=self.position, checkpoint=checkpoint, hosts=tuple(hosts), subject=subject
+        )
+        whom = f"{hosts[0]}+{len(hosts) - 1}" if hosts else "all"
+        number = f"{name}:start:{whom}:{self.position}:{now_us}"
+        return self._opened([self._by_clock(number, event, now_us)])
 
     def tick(self, now: Now) -> Output | None:
         """What the clock has made true. It is folded and decided on when it comes back from the log."""

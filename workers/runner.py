@@ -132,6 +132,8 @@ class Runner:
         self._reached(machines, until)
         now = self._clock()
         self._carry_out(((machine, machine.decide(r, now)) for machine, r in undecided), appender, performer)
+        for machine, checkpoint in zip(machines, saved, strict=True):
+            _append(machine, machine.started(checkpoint, self._subject, now), appender)
         log.info("caught up", position=until, decided_again=len(undecided), workers=[m.worker.name for m in machines])
 
     async def _follow(self, machines: list[Machine], appender: Appender, performer: Performer) -> None:

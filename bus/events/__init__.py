@@ -196,6 +196,7 @@ from bus.events.vpc import (
     VpcPair,
     VpcRefused,
 )
+from bus.events.worker import WorkerStarted
 
 AnyEvent = (
     RegionAdded
@@ -266,6 +267,7 @@ AnyEvent = (
     | PortUnbound
     | PortOverlayRemoved
     | PortDeleted
+    | WorkerStarted
     | RouterAdded
     | RouterGatewayConfigured
     | NetworkCreateRequested
@@ -512,6 +514,7 @@ __all__ = [
     "VpcDisconnecting",
     "VpcPair",
     "VpcRefused",
+    "WorkerStarted",
     "physical_network",
     "port_name",
     "tag_of",

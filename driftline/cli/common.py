@@ -60,15 +60,20 @@ def reading_options(command: F) -> F:
 
     @click.option("--as-of", default="", metavar="SEQ|TIME", help="As it was then: a position, ISO 8601, or 10m ago.")
     @click.option(
-        "--log", "file", type=click.Path(path_type=Path, dir_okay=False), help="Read this recording, not a live log."
+        "--log",
+        "log_file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Read this recording, not a live log.",
     )
     @server_options()
     @functools.wraps(command)
-    def with_reading(*, options: Options, as_of: str, file: Path | None, **rest: Any) -> Any:
-        if file is not None and (options.nats or options.postgres or options.data):
-            raise UsageError(f"--log {file}: a recording needs no servers; give neither --nats, --postgres nor --data")
+    def with_reading(*, options: Options, as_of: str, log_file: Path | None, **rest: Any) -> Any:
+        if log_file is not None and (options.nats or options.postgres or options.data):
+            raise UsageError(
+                f"--log {log_file}: a recording needs no servers; give neither --nats, --postgres nor --data"
+            )
         with late_progress("indexing the log") as progress:
-            return command(reading=Reading(options=options, as_of=as_of, file=file, progress=progress), **rest)
+            return command(reading=Reading(options=options, as_of=as_of, file=log_file, progress=progress), **rest)
 
     return with_reading  # type: ignore[return-value]  # click replaces the signature
 
@@ -155,7 +160,8 @@ def progress_console() -> Console:
 def late_progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """What is told how far something is, (done, of how many), and shows a bar from the first time on."""
     with ExitStack() as exits:
-        bars = Progress(console=progress_console(), transient=True)
+        console = progress_console()
+        bars = Progress(console=console, transient=True, disable=not console.is_terminal)
         tasks: list[TaskID] = []
 
         def progress(done: int, until: int) -> None:

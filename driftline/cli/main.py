@@ -27,6 +27,8 @@ COMMANDS = {
     "hosts": ("hosts", "hosts"),
     "reconcile": ("reconcile", "reconcile"),
     "cloud": ("cloud", "cloud"),
+    "record": ("record", "record"),
+    "replay": ("record", "replay"),
     "history": ("history", "history_of"),
     "causes": ("history", "causes_of"),
     "diff": ("history", "diff"),

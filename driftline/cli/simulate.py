@@ -2,12 +2,15 @@
 
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from bus.recording import write_recording
 from driftline.cli.common import people, print_json, print_table, progress_console
-from driftline.errors import NotDone
+from driftline.errors import NotDone, UsageError
+from driftline.recording import simulated
 from driftline.simulator.campaign import Tally, cores, outcomes
 from driftline.simulator.run import Failure, Outcome, Run, play
 from driftline.simulator.scenario import Scenario, draw
@@ -30,23 +33,40 @@ SHOWN_MAX = 3
     show_default=True,
     help="How long to look for a shorter way to each failure.",
 )
+@click.option(
+    "--record", type=click.Path(path_type=Path, dir_okay=False), help="With --seed: keep its log in this file."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, all else on stderr.")
 def simulate(
-    seeds: int, first: int, jobs: int | None, seed: int | None, shrink_seconds: float, *, as_json: bool
+    seeds: int,
+    first: int,
+    jobs: int | None,
+    seed: int | None,
+    shrink_seconds: float,
+    record: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Run the real workers over a log in memory, in virtual time, under faults, and check what must hold.
 
     The same seed gives the same run. Exit 0 only if every invariant held in every run.
     """
+    if record is not None and seed is None:
+        raise UsageError("--record: say which run, by --seed")
     if seed is not None:
-        _one(seed, shrink_seconds, as_json=as_json)
+        _one(seed, shrink_seconds, record, as_json=as_json)
     else:
         _many(first, seeds, jobs or cores(), shrink_seconds, as_json=as_json)
 
 
-def _one(seed: int, shrink_seconds: float, *, as_json: bool) -> None:
+def _one(seed: int, shrink_seconds: float, record: Path | None, *, as_json: bool) -> None:
     scenario = draw(seed)
     run = play(scenario)
+    if record is not None:
+        try:
+            write_recording(record, *simulated(run.records, f"simulated, seed {seed}, {run.outcome.theme}"))
+        except OSError as error:
+            raise UsageError(f"--record {record}: {error.strerror}") from error
     if as_json:
         print_json({"outcome": run.outcome, "actions": scenario.actions, "log": whole(run.records)})
     else:

@@ -202,7 +202,8 @@ class Site:
     def _environment(self) -> dict[str, str]:
         own = {name: value for name, value in os.environ.items() if not name.startswith(("DRIFTLINE_", "COLUMNS"))}
         name, _, value = self._mark.partition("=")
-        return own | {name: value, "TMPDIR": str(self.tmp), "XDG_RUNTIME_DIR": str(self.runtime)}
+        cache = {"DRIFTLINE_CACHE": str(self.folder / "cache")}
+        return own | cache | {name: value, "TMPDIR": str(self.tmp), "XDG_RUNTIME_DIR": str(self.runtime)}
 
 
 @asynccontextmanager

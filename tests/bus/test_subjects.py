@@ -15,6 +15,7 @@ from bus.events import (
     PortOverlayRemoved,
     PortOverlayReported,
     SpawnRequested,
+    WorkerStarted,
     tag_of,
 )
 from bus.subjects import (
@@ -63,7 +64,7 @@ def test_every_event_has_one_subject_that_its_filters_select(event: Event) -> No
     assert matches(once_filter(event), subject)
 
 
-@given(events())
+@given(events().filter(lambda event: not isinstance(event, WorkerStarted)))
 def test_one_role_may_publish_it_and_perhaps_an_operator(event: Event) -> None:
     may = [role for role in ROLES if any(matches(one, subject_of(event)) for one in publish_permissions(role))]
     assert may == publishers_of(type(event))
@@ -72,6 +73,12 @@ def test_one_role_may_publish_it_and_perhaps_an_operator(event: Event) -> None:
     two = "operator" in may or "publisher" in may or of_hosts or of_ipams
     makes_a_plane = isinstance(event, PortOverlayReported | PortOverlayRemoved)
     assert len(may) == 1 or (len(may) == 2 and two) or makes_a_plane
+
+
+def test_a_worker_says_of_itself_alone_that_it_started() -> None:
+    nova = subject_of(WorkerStarted(worker="nova", position=0, checkpoint=0))
+    may = [role for role in ROLES if any(matches(one, nova) for one in publish_permissions(role))]
+    assert may == ["nova"]
 
 
 @given(events(), events())

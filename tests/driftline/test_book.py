@@ -6,11 +6,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bus.envelope import Envelope, Recorded
+from bus.envelope import Recorded
 from bus.memory import MemoryLog
-from bus.subjects import subject_of
 from driftline.book import Book, open_book
 from driftline.book.terms import KINDS
+from driftline.recording import simulated
 from driftline.simulator.run import play
 from driftline.simulator.scenario import draw
 from projections.views import Views
@@ -24,18 +24,8 @@ def records() -> list[Recorded]:
 
 
 async def logged(records: list[Recorded]) -> MemoryLog:
-    log = MemoryLog()
-    for r in records:
-        envelope = Envelope(
-            id=r.id,
-            event=r.event,  # type: ignore[arg-type]  # what a log held is of the union
-            cause=r.cause,
-            correlation=r.correlation,
-            actor=r.actor,
-            time_us=r.time_us,
-        )
-        await log.append_raw(subject_of(r.event), msgspec.json.encode(envelope), r.position * SECOND)
-    return log
+    _, raws = simulated(records, "")
+    return MemoryLog(raws=[raw._replace(stored_us=raw.position * SECOND) for raw in raws])
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ BATCH = 2 * ROUND
 #: What a batch may miss: refusals and failures that need a coincidence, and what only then comes of them. A campaign
 #: of a thousand seeds (docs/howto/simulate.md) has them.
 RARE_EVENTS = {
-    *("vpc.connection_failed", "vpc.disconnecting", "vpc.disconnected", "border.entry_failed", "operation.refused"),
+    *("vpc.connection_failed", "vpc.disconnecting", "vpc.disconnected", "border.entry_failed", "border.entry_removed"),
+    "operation.refused",
     *("host.block_refused", "host.block_released", "port.address_offered", "cloud.leak_collected"),
     *("port.floating_ip_refused", "port.eni_failed", "leaf.mac_cleared", "direct_connect.restored", "host.refused"),
 }
