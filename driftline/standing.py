@@ -1,13 +1,14 @@
 """How the projections stand: each generation, and in it each projection."""
 
 import asyncio
+import contextlib
 import hashlib
 import time
 
 import msgspec
 
 from bus.log import Log
-from projections.errors import NoGeneration
+from projections.errors import NoGeneration, NotProjected
 from projections.generations import list_generations
 from projections.hashes import RANGE_ROWS, combined
 from projections.postgres import Database, Generation, Snapshot, fetch_table, snapshot, stream_hashes
@@ -53,8 +54,15 @@ class Standings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def standings(log: Log, database: Database, *, quick: bool = False) -> Standings:
-    """Look at all generations. ``quick``: without rows, hashes and rates. Writes nothing."""
+    """Look at all generations. ``quick``: without rows, hashes and rates. Writes nothing.
+
+    Raises SchemaMismatch where there are only tables from before there were generations.
+    """
     started, before = time.monotonic(), await list_generations(database)
+    if not before:
+        with contextlib.suppress(NotProjected):  # but tables from before there were generations are to be told
+            async with snapshot(database):
+                pass
     last = await log.last_position()
     looked = [await _look(database, one, quick=quick) for one in before]
     if not quick and before:

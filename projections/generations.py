@@ -61,7 +61,7 @@ async def drop(database: Database, number: int) -> Generation:
 @asynccontextmanager
 async def changing_places(database: Database) -> AsyncIterator[tuple[Connection, Generation | None]]:
     """A transaction in which the writer of the live generation waits, and what is live. Raises Locked, TimeoutError."""
-    async with database.connection() as connection, asyncio.timeout(2 * GIVE_UP_S), connection.transaction():
+    async with database.connection() as connection, asyncio.timeout(GIVE_UP_S), connection.transaction():
         await connection.execute(f"SET LOCAL lock_timeout = '{int(GIVE_UP_S * 1000)}ms'")
         live = await _in_state(connection, "live")
         if live is not None:
@@ -133,7 +133,7 @@ async def _caught_up(database: Database, chosen: Generation, live: Generation) -
     if chosen.log_identity != live.log_identity:
         raise NotSwapped(f"{chosen.name} was made from the log {chosen.log_identity}, not from {live.log_identity}")
     async with database.connection() as looking:
-        until = time.monotonic() + GIVE_UP_S
+        until = time.monotonic() + GIVE_UP_S / 2
         while True:
             row = await looking.fetchrow(catalogue.READ_ONE, chosen.number)
             if row is None:

@@ -16,7 +16,7 @@ from projections.rebuild import rebuild as rebuild_projections
 
 
 @click.group(invoke_without_command=True)
-@click.option("--quick", is_flag=True, help="Neither count nor hash rows, and measure no rate.")
+@click.option("--quick", is_flag=True, help="Only where each generation stands: no rows, hashes and rates.")
 @server_options()
 @click.pass_context
 def projections(context: click.Context, options: Options, quick: bool, as_json: bool) -> None:
@@ -36,10 +36,13 @@ async def _list(options: Options, *, quick: bool, as_json: bool) -> None:
         return
     for one in found.generations:
         rows = [
-            (p.projection, p.version, ", ".join(p.tables), *((p.rows, p.hash[:16]) if not quick else ("", "")))
+            (p.projection, p.version, ", ".join(p.tables), "" if p.rows is None else p.rows, p.hash[:16])
             for p in one.projections
         ]
-        print_table(_headline(one, quick=quick), ("projection", "version", "tables", "rows", "hash"), rows)
+        people().print(_headline(one, quick=quick), soft_wrap=True)
+        if quick or not rows:  # none: from before there were generations, nobody knows what is in it
+            continue
+        print_table(one.generation, ("projection", "version", "tables", "rows", "hash"), rows)
     if not found.generations:
         people().print("no projections yet: no projector has run")
     if found.skipped:
