@@ -76,6 +76,22 @@ class RawLog(Log, Protocol):
         ...
 
 
+class StreamState(msgspec.Struct, frozen=True, kw_only=True):
+    """What the store of a log says about it as a whole.
+
+    ``first``, ``last``: the positions of the oldest and the newest message; ``deleted``: positions between them that
+    hold nothing; ``lost``: those that the store could not read any more; ``expires``: whether old messages are dropped
+    by age, number or size.
+    """
+
+    identity: str
+    first: int
+    last: int
+    deleted: frozenset[int] = frozenset()
+    lost: frozenset[int] = frozenset()
+    expires: bool = False
+
+
 class Checkpoints(Protocol):
     """How far each worker has got. A checkpoint that is too old costs time and never correctness."""
 

@@ -14,11 +14,12 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from bus import jetstream
-from bus.envelope import request
+from bus.envelope import Envelope, request
 from bus.errors import MalformedEvent
 from bus.events import AnyEvent, OperationCompleted, OperationRefused
-from bus.log import Log
+from bus.log import Appended, Log
 from bus.subjects import history_filter, key_of
+from driftline.ledger import Ledger
 from driftline.outcomes import Outcome, outcome_of
 
 
@@ -35,11 +36,16 @@ class Published(msgspec.Struct, frozen=True):
 
 
 class Client:
-    """Publishes requests and waits for outcomes. Safe to use from many tasks."""
+    """Publishes requests and waits for outcomes. Safe to use from many tasks.
 
-    def __init__(self, log: Log, actor: str = "external") -> None:
+    ``ledger``: where what is published is written down before, for ``driftline audit``; by default the file that
+    ``$DRIFTLINE_LEDGER`` names, if it names one.
+    """
+
+    def __init__(self, log: Log, actor: str = "external", ledger: Ledger | None = None) -> None:
         self._log = log
         self._actor = actor
+        self._ledger = ledger or Ledger.of_environment()
 
     async def publish(self, event: AnyEvent, *, id: str | None = None) -> Published:
         """Append one request; once this returns it is on disk.
@@ -57,11 +63,19 @@ class Client:
             request(_checked(event), actor=self._actor, id=own_id)
             for event, own_id in zip(events, ids or [None] * len(events), strict=True)
         ]
-        appended = await self._log.append(envelopes)
+        appended = await self._append(envelopes)
         return [
             Published(envelope.id, key_of(envelope.event), one.position, one.duplicate)
             for envelope, one in zip(envelopes, appended, strict=True)
         ]
+
+    async def _append(self, envelopes: list[Envelope]) -> list[Appended]:
+        if self._ledger is None:
+            return await self._log.append(envelopes)
+        await asyncio.to_thread(self._ledger.intend, envelopes)
+        appended = await self._log.append(envelopes)
+        await asyncio.to_thread(self._ledger.acknowledge, envelopes, appended)
+        return appended
 
     async def outcome(self, published: Published, timeout_s: float = 30.0) -> Outcome:
         """How the request (to spawn, delete or drift an instance) ended.
@@ -104,7 +118,9 @@ def _checked(event: AnyEvent) -> AnyEvent:
 
 
 @asynccontextmanager
-async def connect(url: str = "nats://127.0.0.1:4222", *, actor: str = "external") -> AsyncIterator[Client]:
+async def connect(
+    url: str = "nats://127.0.0.1:4222", *, actor: str = "external", ledger: Ledger | None = None
+) -> AsyncIterator[Client]:
     """A client of the bus at ``url``. Raises LogUnavailable, naming the URL, when nothing answers there."""
     async with jetstream.connect(url) as connection:
-        yield Client(jetstream.JetStreamLog(connection), actor)
+        yield Client(jetstream.JetStreamLog(connection), actor, ledger)

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -35,7 +36,7 @@ def path_of(identity: str, folder: Path | None = None) -> Path:
     """The file of the book of the log with this identity. Creates the folder if need be."""
     folder = folder or books_folder()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.book"
+    return folder / _name(identity)
 
 
 class Sheets:
@@ -88,3 +89,20 @@ def _connect(path: Path) -> sqlite3.Connection:
     db.execute("PRAGMA synchronous = OFF")  # a cache: what a crash of the machine tears is made anew
     db.execute("PRAGMA cache_size = -262144")
     return db
+
+
+def known_last(identity: str, folder: Path | None = None) -> int:
+    """How far the book of the log with this identity goes; 0 if there is none on this machine."""
+    path = (folder or books_folder()) / _name(identity)
+    if not path.exists():
+        return 0
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        try:
+            row = db.execute("SELECT value FROM about WHERE name = 'events_to'").fetchone()
+        except sqlite3.DatabaseError:  # torn, or being made
+            return 0
+    return int(row[0]) if row else 0
+
+
+def _name(identity: str) -> str:
+    return f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.book"

@@ -27,6 +27,7 @@ COMMANDS = {
     "hosts": ("hosts", "hosts"),
     "reconcile": ("reconcile", "reconcile"),
     "cloud": ("cloud", "cloud"),
+    "audit": ("audit", "audit"),
     "record": ("record", "record"),
     "replay": ("record", "replay"),
     "history": ("history", "history_of"),
