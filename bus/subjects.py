@@ -39,6 +39,7 @@ def _namer(event_type: type[Event]) -> Callable[[Any], str]:
 
 _NAMERS: dict[type[Event], Callable[[Any], str]] = {event_type: _namer(event_type) for event_type in EVENT_TYPES}
 _NAMES = {event_type: tuple(tag_of(event_type).split(".")[:2]) for event_type in EVENT_TYPES}
+_FULL_NAMES = {event_type: ".".join(names) for event_type, names in _NAMES.items()}
 
 
 def subject_of(event: Event) -> str:
@@ -54,7 +55,7 @@ def key_of(event: Event) -> str:
 
 def name_of(event_type: type[Event]) -> str:
     """``port.allocated``: the tag without its version."""
-    return ".".join(_NAMES[event_type])
+    return _FULL_NAMES[event_type]
 
 
 def once_filter(event: Event) -> str:

@@ -80,7 +80,7 @@ async def rows(database: Database, table: str, where: Mapping[str, Value] | None
     """The rows of a table whose columns equal ``where``; none if nothing has been projected yet."""
     try:
         async with snapshot(database) as seen:
-            return await fetch_table(seen.connection, table, where)
+            return await fetch_table(seen, table, where)
     except NotProjected:
         return []
 

@@ -203,8 +203,10 @@ class Addresses(Fold):
 
     @on(PortAllocated)
     def _allocated(self, r: Recorded, e: PortAllocated) -> tuple[Touched, ...]:
-        held, keys = self.tables["addresses"], [(e.vrf, ip) for ip in (e.ip, *e.secondary_ips)]
-        if e.port in self._held or e.subnet not in self.pools or any(key in held for key in keys):
+        held = self.tables["addresses"]
+        if e.port in self._held or e.subnet not in self.pools or (e.vrf, e.ip) in held:
+            return NOTHING
+        if e.secondary_ips and any((e.vrf, ip) in held for ip in e.secondary_ips):
             return NOTHING
         return (*self._hold(e), *self._use_segment(e))
 

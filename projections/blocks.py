@@ -92,8 +92,11 @@ class Blocks(Fold):
 
     def holding(self, host: str, ip: str) -> BlockRow | None:
         """The block of ``host`` that ``ip`` is in."""
+        rows = self.of_host(host)
+        if not rows:  # as on most hosts, and to take an address apart is dear
+            return None
         address = ipaddress.IPv4Address(ip)
-        return next((row for row in self.of_host(host) if address in ipaddress.IPv4Network(row.cidr)), None)
+        return next((row for row in rows if address in ipaddress.IPv4Network(row.cidr)), None)
 
     def waits(self, host: str, network: str, label: str) -> bool:
         """Whether a block was asked for, and cannot be used yet."""

@@ -28,6 +28,22 @@ class CommitsLost(ProjectionError):
     """
 
 
+class NotSwapped(ProjectionError):
+    """The generations cannot change places now; the live one is as it was."""
+
+
+class ShadowDiffers(ProjectionError):
+    """What was built beside the live tables is not what the log says. It is never swapped in."""
+
+
+class RebuildBusy(ProjectionError):
+    """Somebody else is building a generation on this database."""
+
+
+class NoGeneration(ProjectionError):
+    """There is no generation of this name or state."""
+
+
 class ProjectorStopped(ProjectionError):
     """The projector has stopped before it reached the position that was waited for."""
 

@@ -49,9 +49,13 @@ def on(*event_types: type[Event]) -> Callable[[Handler], Handler]:
 
 
 class Fold:
-    """Base of all folds. Subclasses list ``TABLES`` and mark their handlers with ``@on(EventType)``."""
+    """Base of all folds. Subclasses list ``TABLES`` and mark their handlers with ``@on(EventType)``.
+
+    ``VERSION``: raise it when the same events make other rows; that the tables look different is noticed without it.
+    """
 
     TABLES: ClassVar[tuple[Table, ...]] = ()
+    VERSION: ClassVar[int] = 1
     _handlers: ClassVar[Mapping[type[Event], Handler]] = {}
 
     def __init_subclass__(cls) -> None:

@@ -1,11 +1,12 @@
 """Ports and Figure 8: the nine (underlay, overlay) pairs, now and second by second."""
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from bus.envelope import Recorded
 from bus.events import Event
-from projections.fold import Fold, Row, Table, Touched
+from projections.fold import Fold, Key, Row, Table, Touched
+from projections.port_rows import PortRow
 from projections.ports import Ports
 
 STATUSES = ("ACTIVE", "DOWN", "ERROR")
@@ -38,31 +39,49 @@ class PortStates(Fold):
         super().__init__()
         self.ports = Ports()
         self.tables |= self.ports.tables
-        self.counts: Counter[str] = Counter()
-        self._pair_of: dict[str, str] = {}
-        self._second_us = 0
+        self.counts: dict[str, int] = dict.fromkeys(PAIRS, 0)
+        self._ports: dict[Key, PortRow] = self.ports.tables["ports"]
+        self._pair_of: dict[str | int, str] = {}
+        self._row = PortStatesRow(second_us=0)  # the second that it is
 
     @classmethod
     def inputs(cls) -> Iterable[type[Event]]:
         return Ports.inputs()
 
+    def evolver(self, event_type: type[Event]) -> Callable[[Recorded, Any], tuple[Touched, ...]]:
+        evolve, count = self.ports.evolver(event_type), self._count
+        return lambda recorded, event: count(recorded, evolve(recorded, event))
+
     def evolve(self, recorded: Recorded) -> tuple[Touched, ...]:
-        touched = self.ports.evolve(recorded)
-        changed = [self._recount(str(port)) for table, (port, *_) in touched if table == "ports"]
-        if not any(changed):
+        return self._count(recorded, self.ports.evolve(recorded))
+
+    def _count(self, recorded: Recorded, touched: tuple[Touched, ...]) -> tuple[Touched, ...]:
+        """Take in what the ports make of an event; most events leave all ports in the pairs they were in."""
+        moved: list[str] = []
+        for table, key in touched:
+            if table == "ports":
+                row = self._ports.get(key)
+                pair = f"{row.underlay}_{row.overlay}" if row else ""
+                before = self._pair_of.get(key[0], "")
+                if pair != before:
+                    self._move(key[0], before, pair)
+                    moved.append(before)
+                    moved.append(pair)
+        if not moved:
             return touched
         # Event times of different processes may run back a little; a second that has passed stays as it was.
-        self._second_us = max(self._second_us, recorded.time_us - recorded.time_us % 1_000_000)
-        counts = {column: self.counts[pair] for pair, column in _COLUMNS.items()}
-        self.tables["port_states"][(self._second_us,)] = PortStatesRow(second_us=self._second_us, **counts)
-        return (*touched, ("port_states", (self._second_us,)))
+        second_us = recorded.time_us - recorded.time_us % 1_000_000
+        if second_us > self._row.second_us or not self.tables["port_states"]:
+            self._row = PortStatesRow(second_us=second_us, **{_COLUMNS[pair]: n for pair, n in self.counts.items()})
+            self.tables["port_states"][second_us,] = self._row
+        else:
+            for pair in moved:
+                if pair:
+                    setattr(self._row, _COLUMNS[pair], self.counts[pair])
+        return (*touched, ("port_states", (self._row.second_us,)))
 
-    def _recount(self, port: str) -> bool:
-        row = self.ports.get(port)
-        pair = f"{row.underlay}_{row.overlay}" if row else ""
-        before = self._pair_of.get(port, "")
-        if pair == before:
-            return False
+    def _move(self, port: str | int, before: str, pair: str) -> None:
+        """Count ``port`` in another pair than before; empty: in none."""
         if before:
             self.counts[before] -= 1
         if pair:
@@ -70,4 +89,3 @@ class PortStates(Fold):
             self._pair_of[port] = pair
         else:
             del self._pair_of[port]
-        return True

@@ -1,10 +1,12 @@
 """Rebuilding the views from the log: at the start of the projector, and for ``verify``."""
 
 import asyncio
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from bus.log import Batch, Log
-from projections.errors import FoldError
+from projections.edition import CURRENT, Edition
 from projections.fold import Touched
 from projections.views import Views
 
@@ -16,23 +18,33 @@ def no_progress(position: int, until: int) -> None:
     """The progress nobody wants to hear of."""
 
 
-def fold_batch(views: Views, batch: Batch, touched: set[Touched]) -> None:
-    """Take a batch in, rejects and all, and add the rows it may have changed to ``touched``. Raises FoldError."""
+def fold_batch(views: Views, batch: Batch, touched: set[Touched] | None) -> None:
+    """Take a batch in, rejects and all; adds the rows it may have changed to ``touched``. Raises FoldError."""
     for rejected in batch.rejects:
-        touched.update(views.skip(rejected))
-    evolve, add = views.evolve, touched.update
-    for record in batch.records:
-        try:
-            add(evolve(record))
-        except Exception as error:
-            raise FoldError(record.position, record.id) from error
+        rows = views.skip(rejected)
+        if touched is not None:
+            touched.update(rows)
+    views.evolve_all(batch.records, touched)
 
 
-async def refold(log: Log, until: int, progress: Progress = no_progress) -> Views:
+@contextmanager
+def in_bulk() -> Iterator[None]:
+    """No search for cycles of garbage while the block lasts: folding makes none, and it costs a fifth of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+async def refold(log: Log, until: int, progress: Progress = no_progress, edition: Edition = CURRENT) -> Views:
     """The views as they were right after position ``until``. Raises FoldError and LogUnavailable."""
-    views = Views()
-    async for batch in log.read(0, until):
-        fold_batch(views, batch, set())
-        progress(batch.last, until)
-        await asyncio.sleep(0)  # a log in memory never waits: let the others run
+    views = edition.views()
+    with in_bulk():
+        async for batch in log.read(0, until):
+            fold_batch(views, batch, None)
+            progress(batch.last, until)
+            await asyncio.sleep(0)  # a log in memory never waits: let the others run
     return views

@@ -91,7 +91,9 @@ class Requests(Fold):
         if isinstance(e, OperationCompleted):
             _tell_operation(row, e)
         else:
-            row.reason, row.field, row.value = (str(getattr(e, name, "")) for name in ("reason", "field", "value"))
+            row.reason = str(getattr(e, "reason", ""))
+            row.field = str(getattr(e, "field", ""))
+            row.value = str(getattr(e, "value", ""))
         return (("requests", (row.request,)),)
 
 

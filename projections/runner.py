@@ -17,9 +17,10 @@ from bus.errors import LogMismatch, LogUnavailable
 from bus.log import Batch, Log, Quarantine
 from projections.errors import CommitsLost, DatabaseUnavailable, FoldError, ProjectorStopped
 from projections.fold import Touched
-from projections.postgres import Database, Writer
+from projections.postgres import Database
 from projections.refold import Progress, fold_batch, no_progress, refold
-from projections.views import TableChanges, Views
+from projections.views import TableChanges
+from projections.writer import Writer
 
 #: How many events are folded at most ahead of the transaction that is under way.
 AHEAD_EVENTS = 10_000
@@ -63,7 +64,7 @@ class Projector:
         self._quarantine = quarantine
         self._progress = progress
         self._ahead_events = ahead_events
-        self.views = Views()
+        self.views = database.edition.views()
         self.position = 0
         self._folded = 0  # what ``views`` shows
         self._cut = 0  # what is written, or on its way
@@ -117,7 +118,7 @@ class Projector:
         last = await self._bus.last_position()
         if checkpoint > last:
             raise LogMismatch(f"the tables show position {checkpoint}, the log {identity} ends at {last}")
-        self.views = await refold(self._bus, checkpoint, self._progress)
+        self.views = await refold(self._bus, checkpoint, self._progress, self._database.edition)
         self._touched = set()
         self._folded = self._cut = self.position = checkpoint
         await self._notify()

@@ -5,7 +5,6 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,6 +18,7 @@ from projections.borders import Borders
 from projections.clusters import Clusters
 from projections.drifts import Drifts
 from projections.enis import Enis
+from projections.errors import FoldError
 from projections.fold import NOTHING, Fold, Key, Row, Table, Touched
 from projections.gateways import Gateways
 from projections.hosts import Hosts
@@ -86,8 +86,8 @@ class TableChanges(NamedTuple):
 class Views:
     """One instance of each persisted projection, and the count of events that were skipped."""
 
-    def __init__(self) -> None:
-        self._wire([projection() for projection in PROJECTIONS], {})
+    def __init__(self, projections: Iterable[type[Fold]] = PROJECTIONS) -> None:
+        self._wire([projection() for projection in projections], {})
 
     def __getstate__(self) -> tuple[list[Fold], dict[Key, Any]]:
         return self._folds, self._rows[SKIPPED.name]
@@ -102,16 +102,35 @@ class Views:
         self._tables[SKIPPED.name] = SKIPPED
         self._rows: dict[str, dict[Key, Any]] = {name: rows for fold in folds for name, rows in fold.tables.items()}
         self._rows[SKIPPED.name] = skipped
-        handling = {kind: [fold.evolver(kind) for fold in folds if kind in fold.inputs()] for kind in EVENT_TYPES}
-        self._evolvers: dict[type[Event], Evolver] = {
-            kind: _together(evolvers) for kind, evolvers in handling.items() if evolvers
+        self._evolvers: dict[type[Event], tuple[Evolver, ...]] = {
+            kind: tuple(fold.evolver(kind) for fold in folds if kind in fold.inputs()) for kind in EVENT_TYPES
         }
 
     def evolve(self, recorded: Recorded) -> tuple[Touched, ...]:
         """Take one event in; returns the rows it may have changed, of all projections."""
         event = recorded.event
-        evolve = self._evolvers.get(type(event))
-        return evolve(recorded, event) if evolve else NOTHING
+        touched = NOTHING
+        for evolve in self._evolvers.get(type(event), ()):
+            touched += evolve(recorded, event)
+        return touched
+
+    def evolve_all(self, records: Iterable[Recorded], touched: set[Touched] | None) -> None:
+        """``evolve`` for each of ``records``; adds the rows that may have changed to ``touched``, if asked for.
+
+        Raises FoldError when a fold fails; what the failed event has changed until then stays so.
+        """
+        evolvers = self._evolvers
+        recorded: Recorded | None = None
+        try:
+            for recorded in records:
+                event = recorded.event
+                for evolve in evolvers.get(type(event), ()):
+                    rows = evolve(recorded, event)
+                    if rows and touched is not None:
+                        touched.update(rows)
+        except Exception as error:
+            assert recorded is not None
+            raise FoldError(recorded.position, recorded.id) from error
 
     def skip(self, rejected: Rejected) -> tuple[Touched, ...]:
         """Count a message of an unknown event type; a malformed one is the quarantine's and changes nothing."""
@@ -157,23 +176,5 @@ class Views:
         ]
 
 
-def all_tables() -> tuple[Table, ...]:
-    """All tables that are persisted."""
-    return Views().tables()
-
-
 def _json(rows: Sequence[object] | None) -> str:
     return msgspec.json.encode(rows).decode() if rows else ""
-
-
-def _together(evolvers: Sequence[Evolver]) -> Evolver:
-    """One function that calls all of ``evolvers``; most events concern one to three folds, so these are unrolled."""
-    match evolvers:
-        case [first]:
-            return first
-        case [first, second]:
-            return lambda r, e: first(r, e) + second(r, e)
-        case [first, second, third]:
-            return lambda r, e: first(r, e) + second(r, e) + third(r, e)
-        case _:
-            return lambda r, e: tuple(chain.from_iterable([evolve(r, e) for evolve in evolvers]))

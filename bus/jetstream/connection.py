@@ -14,6 +14,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from bus.errors import BusClosed, LogUnavailable, MalformedEvent
+from bus.jetstream.parser import QuickParser, Take
 from bus.jetstream.streams import STREAMS, ensure_stream
 
 CONNECT_S = 5.0
@@ -26,7 +27,7 @@ log = structlog.get_logger("bus")
 Listener = Callable[[], None]
 
 
-class _Headers(dict[str, str]):
+class Headers(dict[str, str]):
     """Message headers, taken apart when first looked at."""
 
     def __init__(self, raw: bytes) -> None:
@@ -71,9 +72,13 @@ class _Client(Client):
     Should nats-py stop calling this method, its own parser is used again, and all stays right.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._ps = self.parser = QuickParser(self)
+
     @staticmethod
     def _parse_header_lines(raw: bytes) -> dict[str, str]:
-        return _Headers(raw)
+        return Headers(raw)
 
     async def publish_all(self, messages: Sequence[Outgoing]) -> None:
         """As ``publish`` for each, in one piece: a message alone costs four times as much (docs/performance.md)."""
@@ -232,6 +237,22 @@ class Connection:
             if not self.client.is_closed:
                 await subscription.unsubscribe()
 
+    @asynccontextmanager
+    async def raw_inbox(self, subject: str, take: Take) -> AsyncIterator[None]:
+        """Have ``take`` called for each message on ``subject`` as it comes in: for bulk reading.
+
+        No limit: ask for no more than you can hold.
+        """
+        subscription = await self.client.subscribe(subject, cb=_never)
+        number = str(subscription._id).encode()
+        self.client.parser.takers[number] = take
+        try:
+            yield
+        finally:
+            del self.client.parser.takers[number]
+            if not self.client.is_closed:
+                await subscription.unsubscribe()
+
     def _tell_lost(self) -> None:
         for listener in list(self._lost):
             listener()
@@ -256,6 +277,10 @@ class Connection:
             self._closing = True
             log.error("nats connection closed by the server", url=self.url, reason=self._last_error)
             self._tell_lost()
+
+
+async def _never(message: Msg) -> None:
+    """Messages of a raw inbox do not come this way."""
 
 
 def _check_url(url: str) -> None:

@@ -11,10 +11,9 @@ from typing import NamedTuple
 from uuid import uuid4
 
 import msgspec
-from nats.aio.msg import Msg
 
 from bus.decoding import Raw
-from bus.jetstream.connection import Connection
+from bus.jetstream.connection import Connection, Headers
 from bus.jetstream.streams import LOG
 
 #: Messages in one request, and requests on their way. Together they bound what can pile up here.
@@ -57,7 +56,7 @@ class Consumer:
         self.idle = False  # the server has nothing for us, as of its last word
         self._connection = connection
         self._inbox = connection.client.new_inbox()
-        self._arrived: list[Msg] = []
+        self._arrived: list[tuple[bytes, bytes, bytes]] = []  # subject, reply, payload
         self._wake = asyncio.Event()
         self._asked = 0  # messages asked for that have not been taken yet
         self._limit = limit  # messages still wanted, None: no end
@@ -102,21 +101,26 @@ class Consumer:
             await self._connection.publish(subject, msgspec.json.encode(request), self._inbox)
             self._asked += wanted
 
-    async def on_message(self, message: Msg) -> None:
+    def on_message(self, subject: bytes, reply: bytes, headers: bytes, payload: bytes) -> None:
         """Take one message from the inbox: an event, or word of the server."""
-        if message.reply:  # only events carry one
+        if reply:  # only events carry one
             self.idle = False
-            self._arrived.append(message)
+            self._arrived.append((subject, reply, payload))
             self._wake.set()
-            return
-        headers = message.headers or {}
-        status = headers.get("Status")
+        else:
+            self._on_word(headers)
+
+    def _on_word(self, raw: bytes) -> None:
+        """``NATS/1.0 408 Request Timeout`` and, in the lines below, headers."""
+        first, _, lines = raw.partition(b"\r\n")
+        _, _, said = first.decode().partition(" ")
+        status, _, description = said.partition(" ")
         if status == IDLE_HEARTBEAT:
             self.idle = not self._arrived
         elif status == REQUEST_TIMEOUT:
-            self._asked -= int(headers.get("Nats-Pending-Messages", REQUEST_MAX))
+            self._asked -= int(Headers(lines).get("Nats-Pending-Messages", REQUEST_MAX))
         else:
-            self._broken = f"status {status} {headers.get('Description', '')}".rstrip()
+            self._broken = f"status {status} {description}".rstrip()
         self._wake.set()
 
     def on_lost(self) -> None:
@@ -149,7 +153,7 @@ async def open_consumer(
         config["filter_subject"] = subject
     connection.on_lost(consumer.on_lost)
     try:
-        async with connection.inbox(consumer._inbox, consumer.on_message):
+        async with connection.raw_inbox(consumer._inbox, consumer.on_message):
             made = await connection.api(
                 f"CONSUMER.CREATE.{LOG}.{consumer.name}", {"stream_name": LOG, "config": config, "action": "create"}
             )
@@ -169,12 +173,12 @@ async def _remove(connection: Connection, name: str) -> None:
     await connection.publish(f"$JS.API.CONSUMER.DELETE.{LOG}.{name}", b"", connection.client.new_inbox())
 
 
-def _parse(messages: list[Msg]) -> Arrived:
+def _parse(messages: list[tuple[bytes, bytes, bytes]]) -> Arrived:
     """Parse ``$JS.ACK[.<domain>.<account>].<stream>.<consumer>.<delivered>.<seq>.<number>.<time ns>.<pending>[.…]``."""
-    replies = [message.reply.split(".") for message in messages]
+    replies = [reply.split(b".") for _, reply, _ in messages]
     at = 5 if len(replies[0]) == 9 else 7
     raws = [
-        Raw(int(reply[at]), message.subject, message.data, int(reply[at + 2]) // 1000)
-        for reply, message in zip(replies, messages, strict=True)
+        Raw(int(reply[at]), subject.decode(), payload, int(reply[at + 2]) // 1000)
+        for reply, (subject, _, payload) in zip(replies, messages, strict=True)
     ]
     return Arrived(raws, int(replies[0][at + 1]), int(replies[-1][at + 1]), int(replies[-1][at + 3]))

@@ -14,7 +14,7 @@ What nats-server 2.15.1 does (tried out; tests/bus/test_jetstream.py holds the p
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from itertools import count
 from typing import Any
@@ -26,6 +26,7 @@ from nats.aio.msg import Msg
 from bus.decoding import Raw, RawBatch, decode_batch
 from bus.envelope import Envelope, encode
 from bus.errors import Conflict, LogMismatch, LogUnavailable
+from bus.jetstream import feed
 from bus.jetstream.acks import Ack, AckError, Acks
 from bus.jetstream.chunks import chunks, segments
 from bus.jetstream.connection import ANSWER_S, Connection, Outgoing
@@ -97,12 +98,24 @@ class JetStreamLog:
         return f"{LOG} {_checked(info)['created']}"
 
     async def read(self, after: int, until: int, subject: str = "") -> AsyncIterator[Batch]:
-        async with aclosing(self._reader(subject).read(after, until)) as batches:
+        async with aclosing(self._raw(after, until, subject)) as batches:
             async for batch in batches:
                 yield _decoded(batch)
 
     def read_raw(self, after: int, until: int) -> AsyncIterator[RawBatch]:
-        return self._reader("").read(after, until)
+        return self._raw(after, until, "")
+
+    async def _raw(self, after: int, until: int, subject: str) -> AsyncGenerator[RawBatch, None]:
+        if not subject and until - after >= feed.FEED_MIN:
+            until = min(until, await self.last_position())
+            if until - after >= feed.FEED_MIN:
+                async with aclosing(feed.fed(self._connection.url, after, until)) as fed:
+                    async for batch in fed:
+                        yield batch
+                        after = batch.last
+        async with aclosing(self._reader(subject).read(after, until)) as batches:
+            async for batch in batches:
+                yield batch
 
     async def follow(self, after: int, subject: str = "") -> AsyncIterator[Batch]:
         async with aclosing(self._reader(subject).follow(after)) as batches:

@@ -15,8 +15,8 @@ from bus.log import Batch, Log
 from driftline.book.events import END, EventIndex
 from driftline.book.sheets import Sheets, path_of
 from driftline.book.versions import RowVersions, fold
+from projections.edition import CURRENT
 from projections.fold import Key, Row
-from projections.postgres import VERSION
 from projections.refold import Progress, no_progress
 from projections.views import Views
 
@@ -136,9 +136,9 @@ class Book:
     def _folded_to(self, position: int) -> int:
         """``position``, or the end of the book if that comes first; all rows are known up to there."""
         position = min(position, self.last)
-        if self._sheets.about("rows_version") != VERSION:
+        if self._sheets.about("rows_version") != CURRENT.version:
             self._versions.clear()
-            self._sheets.note("rows_version", VERSION)
+            self._sheets.note("rows_version", CURRENT.version)
         if position > self._versions.last:
             self._fold()
         return position
@@ -177,14 +177,14 @@ class Book:
     def _kept(self) -> tuple[int, Views]:
         with suppress(OSError, EOFError, pickle.UnpicklingError), self._views_path.open("rb") as file:
             version, identity, position, views = pickle.load(file)
-            if (version, identity) == (VERSION, self.identity):
+            if (version, identity) == (CURRENT.version, self.identity):
                 return position, views
         return 0, Views()
 
     def _keep(self, views: Views, position: int) -> None:
         part = Path(f"{self._views_path}.{os.getpid()}")
         with part.open("wb") as file:
-            pickle.dump((VERSION, self.identity, position, views), file, pickle.HIGHEST_PROTOCOL)
+            pickle.dump((CURRENT.version, self.identity, position, views), file, pickle.HIGHEST_PROTOCOL)
         part.replace(self._views_path)
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
+from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from driftline.errors import UsageError
 from driftline.reading import Reading
@@ -124,9 +125,21 @@ def aws_options(command: F) -> F:
     return with_aws  # type: ignore[return-value]  # click replaces the signature
 
 
+def _tell_retry(details: RetryDetails) -> None:
+    """One short line: what is tried again may be hundreds of events."""
+    structlog.get_logger("retry").warning(
+        "trying again",
+        what=details.name,
+        reason=str(details.caused_by),
+        tries=details.retry_num,
+        in_s=round(details.wait_for, 2),
+    )
+
+
 def configure_logging(level: str) -> None:
     """Structured logs on stderr: coloured lines for a terminal, JSON lines otherwise."""
     terminal = sys.stderr.isatty()
+    set_on_retry_hooks([_tell_retry])
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -23,7 +23,7 @@ from driftline.questions import (
     told,
 )
 from driftline.reading import Reading, open_past, position_of
-from projections.views import all_tables
+from projections.edition import CURRENT
 
 #: Columns that say when and where a row was written, which an event's own line says already.
 _BOOKKEEPING = frozenset({"changed_us", "claimed_at"})
@@ -82,7 +82,7 @@ async def _causes(reading: Reading, event: str, branches: int, *, as_json: bool)
 @reading_options
 def diff(reading: Reading, start: str, end: str, table: str | None, about: tuple[str, ...], as_json: bool) -> None:
     """Show what changed between FROM and TO (positions or times, as for --as-of): each row, before and after."""
-    if table and table not in {known.name for known in all_tables()}:
+    if table and table not in {known.name for known in CURRENT.tables}:
         raise UsageError(f"--table {table}: there is no such table (see `driftline schema`)")
     if reading.as_of:
         raise UsageError("--as-of: diff has its own FROM and TO")

@@ -57,6 +57,7 @@ COMMANDS = {
     "simulate": ("simulate", "simulate"),
     "scenario": ("scenario", "scenario"),
     "verify": ("verify", "verify"),
+    "projections": ("projections", "projections"),
     "schema": ("schema", "schema"),
     "vpc": ("vpcs", "vpc"),
     "vpcs": ("vpcs", "vpcs"),

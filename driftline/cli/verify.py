@@ -4,23 +4,21 @@ from contextlib import AsyncExitStack
 
 import click
 import msgspec
-from rich.progress import Progress
 
 from driftline.channel import BusChannel
-from driftline.cli.common import people, print_json, print_table, printable, progress_console, run, server_options
+from driftline.cli.common import late_progress, people, print_json, print_table, printable, run, server_options
 from driftline.errors import NotDone, UsageError
 from driftline.invariants.live import Report, audit
 from driftline.stack import Options, open_bus, open_stack
 from driftline.state import current_projections
+from projections.rebuild import rebuild as rebuild_projections
 from projections.verify import Verdict
 from projections.verify import verify as verify_projections
 from workers.devices.simulated.remote import RemoteDevices
 
 
 @click.command()
-@click.option(
-    "--rebuild", is_flag=True, help="First build all projections anew from the log; with --data, while nothing runs."
-)
+@click.option("--rebuild", is_flag=True, help="First build all projections anew from the log, and swap them in.")
 @click.option("--invariants", is_flag=True, help="Check the 23 invariants instead: in the log, and on the devices.")
 @server_options()
 def verify(options: Options, rebuild: bool, invariants: bool, as_json: bool) -> None:
@@ -34,25 +32,20 @@ def verify(options: Options, rebuild: bool, invariants: bool, as_json: bool) -> 
     if invariants:
         run(_check_invariants(options, as_json=as_json))
         return
-    run(_verify(options, rebuild=rebuild, as_json=as_json))
+    run(check_projections(options, rebuild=rebuild, as_json=as_json))
 
 
-async def _verify(options: Options, *, rebuild: bool, as_json: bool) -> None:
+async def check_projections(options: Options, *, rebuild: bool = False, number: int = 0, as_json: bool) -> None:
+    """Verify generation ``number``, the live one if 0, and print the verdict. Raises NotDone if it is not equal."""
     async with AsyncExitStack() as exits:
         stack = await exits.enter_async_context(open_stack(options))
         if rebuild:
-            if stack.servers.postgres_found:
-                raise UsageError(
-                    "--rebuild: only with --data, while nothing runs: a projector elsewhere would not notice"
-                )
-            await stack.database.rebuild()
+            with late_progress("building from the log") as told:
+                await rebuild_projections(stack.log, stack.database, told, swap=True)
         await exits.enter_async_context(current_projections(stack))
         last = await stack.log.last_position()
-        with Progress(console=progress_console(), transient=True) as bars:
-            bar = bars.add_task("rebuilding from the log")
-            verdict = await verify_projections(
-                stack.log, stack.database, lambda done, until: bars.update(bar, completed=done, total=until)
-            )
+        with late_progress("rebuilding from the log") as told:
+            verdict = await verify_projections(stack.log, stack.database, told, number=number)
     if as_json:
         print_json({**msgspec.structs.asdict(verdict), "log_last": last, "behind": max(last - verdict.position, 0)})
     else:
@@ -66,11 +59,8 @@ async def _verify(options: Options, *, rebuild: bool, as_json: bool) -> None:
 async def _check_invariants(options: Options, *, as_json: bool) -> None:
     async with open_bus(options) as stack:
         fabric = RemoteDevices(BusChannel(stack.connection))
-        with Progress(console=progress_console(), transient=True) as bars:
-            bar = bars.add_task("auditing the log")
-            report = await audit(
-                stack.log, fabric.dump, lambda done, until: bars.update(bar, completed=done, total=until)
-            )
+        with late_progress("auditing the log") as told:
+            report = await audit(stack.log, fabric.dump, told)
     if as_json:
         print_json(report)
     else:
@@ -96,6 +86,17 @@ def show_report(report: Report) -> None:
 
 def show_verdict(verdict: Verdict) -> None:
     """Print what ``verify`` found."""
-    print_table(f"verify at position {verdict.position}", ("table", "rows equal"), list(verdict.rows.items()))
+    rows = [(table, count, verdict.hashes[table][:16]) for table, count in verdict.rows.items()]
+    print_table(f"verify {verdict.generation} at position {verdict.position}", ("table", "rows equal", "hash"), rows)
     if verdict.equal:
         people().print(f"[green]equal[/]: {verdict.total} rows, {verdict.seconds:.2f} s")
+        return
+    for one in verdict.differing:
+        start, end = (" ".join(map(str, key)) for key in (one.range_from, one.range_to))
+        people().print(printable(f"{one.first} (in the range {start} to {end})"), style="red")
+    for when, touch in (("first", verdict.first_touched), ("last", verdict.last_touched)):
+        if touch is not None:
+            text = f"{when} touched by {touch.type} at position {touch.position}, {touch.id}"
+            people().print(printable(text))
+    if verdict.first_touched is None:
+        people().print("no event of the log touched that row")

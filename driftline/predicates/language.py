@@ -14,8 +14,8 @@ from bus.events import EVENT_TYPES, tag_of
 from driftline.errors import UsageError
 from driftline.predicates import terms
 from driftline.predicates.terms import NONE, STATE_TABLES, Predicate
+from projections.edition import CURRENT
 from projections.fold import Key, Table
-from projections.views import all_tables
 
 #: From (table, what a person wrote) to the row's key: names of ports and instances are keys to people, too.
 Resolve = Callable[[str, Key], Key]
@@ -79,7 +79,7 @@ def _parser() -> Lark:
 
 @cache
 def _tables() -> dict[str, Table]:
-    return {table.name: table for table in all_tables()}
+    return {table.name: table for table in CURRENT.tables}
 
 
 def _complain(text: str, at: int, what: str) -> NoReturn:

@@ -17,7 +17,7 @@ from bus.events import (
 from driftline.errors import UsageError
 from driftline.world import WorldError, check, events_of, parse_toml
 from driftline.world.errors import explain
-from projections.views import all_tables
+from projections.edition import CURRENT
 from workers.devices.simulated.fabric import SetHosts
 from workers.devices.simulated.faults import parse_faults
 from workers.devices.simulated.tamper import Act
@@ -26,7 +26,7 @@ from workers.policy_rules import Flow
 #: Fields of an event or a row, and the values that they are to have.
 Fields = dict[str, Any]
 _TYPES = {tag_of(event_type): event_type for event_type in EVENT_TYPES}
-_COLUMNS = {table.name: table.row.__struct_fields__ for table in all_tables()}
+_COLUMNS = {table.name: table.row.__struct_fields__ for table in CURRENT.tables}
 #: Source, target, and perhaps a part of the reason.
 Unreachable = Annotated[tuple[str, ...], msgspec.Meta(min_length=2, max_length=3)]
 #: The parts of the file that do not describe the world.

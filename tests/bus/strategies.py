@@ -46,6 +46,8 @@ def _texts(pattern: str | None) -> SearchStrategy[object]:
         return st.text(max_size=20)
     if "f]{2}:" in pattern:
         return st.binary(min_size=6, max_size=6).map(lambda octets: octets.hex(":"))
+    if r"\d{1,3}" in pattern and "/" not in pattern:
+        return st.ip_addresses(v=4).map(str)
     return _CIDRS if "/" in pattern else _TOKENS
 
 

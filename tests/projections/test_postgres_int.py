@@ -11,11 +11,12 @@ from bus.memory import MemoryLog, MemoryQuarantine
 from projections.errors import CheckpointMoved, CommitsLost, DatabaseUnavailable, NotProjected
 from projections.fold import Row
 from projections.port_rows import PortRow
-from projections.postgres import Database, Writer, connect, fetch_table, place_of, snapshot, stream_tuples
+from projections.postgres import Database, connect, fetch_table, place_of, snapshot, stream_tuples
 from projections.runner import Projector
 from projections.sql import storable
 from projections.verify import verify
 from projections.views import Views
+from projections.writer import Writer, prepare
 from tests.projections.conftest import running
 from tests.projections.events import claim
 from tests.projections.given import viewed
@@ -33,7 +34,7 @@ async def projected(story: Story, database: Database) -> MemoryLog:
 
 async def rows_of(database: Database, table: str, **where: Any) -> list[Row]:
     async with snapshot(database) as seen:
-        return await fetch_table(seen.connection, table, where)
+        return await fetch_table(seen, table, where)
 
 
 @pytest.mark.parametrize(
@@ -91,16 +92,15 @@ async def test_rows_are_chosen_by_their_columns_in_key_order(database: Database)
     await projected(story, database)
     ports = viewed(story.records()).rows("ports")
     async with snapshot(database) as seen:
-        fetch = seen.connection
-        assert await fetch_table(fetch, "ports") == [ports[(key,)] for key in ("i1-0", "i10-0", "i2-0", "i3-0")]
-        assert await fetch_table(fetch, "ports", {"host": "h3"}, limit=1) == [ports[("i10-0",)]]
-        assert await fetch_table(fetch, "ports", {"host": "h1", "bound": True, "generation": 1}, limit=9) == [
+        assert await fetch_table(seen, "ports") == [ports[(key,)] for key in ("i1-0", "i10-0", "i2-0", "i3-0")]
+        assert await fetch_table(seen, "ports", {"host": "h3"}, limit=1) == [ports[("i10-0",)]]
+        assert await fetch_table(seen, "ports", {"host": "h1", "bound": True, "generation": 1}, limit=9) == [
             ports[("i1-0",)],
             ports[("i2-0",)],
         ]
-        assert await fetch_table(fetch, "ports", {"host": "h1' OR true --"}) == []
+        assert await fetch_table(seen, "ports", {"host": "h1' OR true --"}) == []
         with pytest.raises(KeyError, match="ports has no column colour"):
-            await fetch_table(fetch, "ports", {"colour": "red"})
+            await fetch_table(seen, "ports", {"colour": "red"})
 
 
 async def test_a_large_table_is_streamed_in_key_order(database: Database) -> None:
@@ -109,7 +109,7 @@ async def test_a_large_table_is_streamed_in_key_order(database: Database) -> Non
         story.request(f"i{i}")
     await projected(story, database)
     async with snapshot(database) as seen:
-        chunks = [rows async for rows in stream_tuples(seen.connection, "ports")]
+        chunks = [rows async for rows in stream_tuples(seen, "ports")]
     keys = [row[0] for rows in chunks for row in rows]
     assert len(chunks) == 2
     assert keys == sorted(f"i{i}-0" for i in range(2100))
@@ -126,7 +126,7 @@ async def test_a_snapshot_stays_at_its_position_while_the_projector_writes(datab
             await log.append(story.spawn("i2").delete("i1").envelopes)
             await projector.wait_for(story.position)
             assert seen.position == before
-            rows = await fetch_table(seen.connection, "ports")
+            rows = await fetch_table(seen, "ports")
         assert [getattr(row, "port", None) for row in rows] == ["i1-0"]
         assert [getattr(row, "port", None) for row in await rows_of(database, "ports")] == ["i2-0"]
 
@@ -135,15 +135,15 @@ async def test_an_empty_database_holds_no_projections(database: Database) -> Non
     with pytest.raises(NotProjected, match="holds no projections yet"):
         async with snapshot(database):
             pass
-    await database.prepare()
-    with pytest.raises(NotProjected, match="no projector has run"):
-        async with snapshot(database):
-            pass
+    await prepare(database, "log")
+    async with snapshot(database) as seen:
+        assert (seen.position, seen.generation.name) == (0, "driftline_g1")
+        assert await fetch_table(seen, "hosts") == []
 
 
 async def test_preparing_twice_keeps_what_is_there(database: Database) -> None:
     await projected(Story().world(), database)
-    await database.prepare()
+    await prepare(database, "log")
     assert len(await rows_of(database, "hosts")) == 3
 
 
@@ -177,16 +177,16 @@ async def test_a_checkpoint_that_fell_back_is_told_from_one_that_was_moved(datab
     one = await writer(database)
     await one.write([], 0, 10)
     async with database.connection() as connection:
-        await connection.execute("UPDATE driftline.checkpoint SET position = 5")
+        await connection.execute("UPDATE driftline.generations SET position = 5")
         with pytest.raises(CommitsLost, match="is back at position 5, after it had been at 10"):
             await one.write([], 10, 20)
-        await connection.execute("UPDATE driftline.checkpoint SET position = 0, writer = ''")
+        await connection.execute("UPDATE driftline.generations SET position = 0, writer = ''")
         with pytest.raises(CommitsLost, match="is back at position 0"):
             await one.write([], 10, 20)
-        await connection.execute("UPDATE driftline.checkpoint SET position = 5, writer = 'somebody'")
+        await connection.execute("UPDATE driftline.generations SET position = 5, writer = 'somebody'")
         with pytest.raises(CheckpointMoved):
             await one.write([], 10, 20)
-        await connection.execute("DELETE FROM driftline.checkpoint")
+        await connection.execute("DELETE FROM driftline.generations")
         with pytest.raises(CommitsLost, match="the checkpoint is gone"):
             await one.write([], 10, 20)
         await connection.execute("DROP SCHEMA driftline CASCADE")

@@ -15,13 +15,15 @@ import bus.memory
 from bus.embedded import EmbeddedServer, embedded_postgres_server
 from bus.envelope import Recorded, Rejected
 from bus.errors import LogMismatch, LogUnavailable
+from bus.events import PortPlugged
 from bus.memory import MemoryLog, MemoryQuarantine
 from projections.errors import CheckpointMoved, DatabaseUnavailable, FoldError, ProjectorStopped, SchemaMismatch
 from projections.fold import Touched
 from projections.postgres import Database, connect, fetch_table, snapshot
 from projections.runner import Projector
+from projections.spawns import Spawns
 from projections.verify import verify
-from projections.views import SkippedRow, Views
+from projections.views import SkippedRow
 from tests.projections.conftest import running
 from tests.projections.given import tuples, viewed
 from tests.story import Story
@@ -101,7 +103,7 @@ async def test_the_tables_are_the_fold_of_the_log(database: Database) -> None:
         assert seen.position == story.position
         for table in views.tables():
             rows = views.rows(table.name)
-            assert await fetch_table(seen.connection, table.name) == [rows[key] for key in sorted(rows)]
+            assert await fetch_table(seen, table.name) == [rows[key] for key in sorted(rows)]
 
 
 async def test_a_projector_that_is_cancelled_anywhere_goes_on_at_its_checkpoint(database: Database) -> None:
@@ -203,7 +205,7 @@ async def test_commits_that_a_crash_took_are_written_again(database: Database) -
     with capture_logs() as logs:
         async with running(projector):
             await projector.wait_for(story.position)
-            await database.rebuild()  # as if no commit had ever reached the disk
+            await database.clear()  # as if no commit had ever reached the disk
             await log.append(story.spawn("new").envelopes)
             await projector.wait_for(story.position)
     await assert_equal(log, database, story.position)
@@ -259,10 +261,10 @@ async def test_tables_of_another_version_are_refused_until_they_are_rebuilt(data
     log = await log_of(story)
     await project(log, database)
     async with database.connection() as connection:
-        await connection.execute("UPDATE driftline.schema_version SET version = 'older'")
+        await connection.execute("UPDATE driftline.generations SET version = 'older'")
     with pytest.raises(SchemaMismatch, match="version older"):
         await projector_of(log, database).run()
-    await database.rebuild()
+    await database.clear()
     await project(log, database)
     await assert_equal(log, database, story.position)
 
@@ -306,9 +308,7 @@ async def test_unknown_types_are_counted_also_over_a_restart(database: Database)
         last = await log.append_raw("dl.port.p1.az1.h1.moved", unknown % i)
         await project(log, database)
     async with snapshot(database) as seen:
-        assert await fetch_table(seen.connection, "skipped") == [
-            SkippedRow(type="port.moved.v7", count=3, last_position=last)
-        ]
+        assert await fetch_table(seen, "skipped") == [SkippedRow(type="port.moved.v7", count=3, last_position=last)]
     await assert_equal(log, database, last)
 
 
@@ -317,21 +317,22 @@ async def test_a_fold_that_raises_stops_the_projector_at_its_event(
 ) -> None:
     story = busy(10)
     log = await log_of(story)
-    whole = Views.evolve
+    failing = next(one for one in story.records() if one.position >= 100 and isinstance(one.event, PortPlugged))
+    whole = Spawns._handlers[PortPlugged]
 
-    def broken(self: Views, one: Recorded) -> tuple[Touched, ...]:
-        touched = whole(self, one)
-        if one.position == 100:
+    def broken(self: Spawns, one: Recorded, event: PortPlugged) -> tuple[Touched, ...]:
+        touched = whole(self, one, event)
+        if one.position == failing.position:
             raise KeyError("a bug")
         return touched
 
     with monkeypatch.context() as patched:
-        patched.setattr(Views, "evolve", broken)
-        with pytest.raises(FoldError, match="event story-100 at position 100") as caught:
+        patched.setattr(Spawns, "_handlers", dict(Spawns._handlers) | {PortPlugged: broken})
+        with pytest.raises(FoldError, match=f"event {failing.id} at position {failing.position} failed") as caught:
             await projector_of(log, database).run()
-    assert (caught.value.position, caught.value.id) == (100, "story-100")
+    assert (caught.value.position, caught.value.id) == (failing.position, failing.id)
     async with snapshot(database) as seen:
-        assert seen.position < 100
+        assert seen.position < failing.position
     await project(log, database)
     await assert_equal(log, database, story.position)
 

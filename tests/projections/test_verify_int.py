@@ -8,6 +8,7 @@ import pytest_asyncio
 from bus.errors import LogMismatch
 from bus.memory import MemoryLog, MemoryQuarantine
 from projections.errors import NotProjected
+from projections.hashes import hash_of, row_digests
 from projections.postgres import Database
 from projections.runner import Projector
 from projections.verify import Difference, verify
@@ -75,8 +76,33 @@ async def test_the_first_planted_difference_is_named(
         await connection.execute("UPDATE driftline.spawns SET name = 'a later table'")
     verdict = await verify(log, database)
     assert (verdict.equal, verdict.difference) == (False, difference)
-    assert difference.table in verdict.rows
-    assert "spawns" not in verdict.rows
+    assert [one.first.table for one in verdict.differing] == [difference.table, "spawns"]
+    clean = viewed(STORY.records())
+    for table in clean.tables():
+        expected = hash_of(row_digests(row for _, row in sorted(clean.rows(table.name).items())))
+        assert (verdict.hashes[table.name] == expected) == (table.name not in (difference.table, "spawns"))
+
+
+@pytest.mark.parametrize(
+    ("planted", "first", "last"),
+    [
+        ("UPDATE driftline.ports SET vlan = 7 WHERE port = 'i3-0'", "port.allocated.v1", "port.overlay_reported.v1"),
+        ("DELETE FROM driftline.hosts WHERE host = 'h3'", "host.added.v1", "host.added.v1"),
+        ("INSERT INTO driftline.pools SELECT 'sub-ghost', network, 0, 0, 0, 0 FROM driftline.pools LIMIT 1", "", ""),
+    ],
+)
+async def test_the_events_that_touched_what_differs_are_named(
+    database: Database, log: MemoryLog, planted: str, first: str, last: str
+) -> None:
+    async with database.connection() as connection:
+        await connection.execute(planted)
+    verdict = await verify(log, database)
+    touched = (verdict.first_touched, verdict.last_touched)
+    assert [touch.type if touch else "" for touch in touched] == [first, last]
+    for touch in touched:
+        if touch is not None:
+            record = STORY.records()[touch.position - 1]
+            assert (record.id, record.position) == (touch.id, touch.position)
 
 
 async def test_the_projector_may_run_meanwhile(database: Database) -> None:
@@ -106,7 +132,7 @@ async def test_the_tables_of_another_log_are_not_compared(database: Database, lo
 
 async def test_tables_ahead_of_the_log_are_not_compared(database: Database, log: MemoryLog) -> None:
     async with database.connection() as connection:
-        await connection.execute("UPDATE driftline.checkpoint SET position = position + 1")
+        await connection.execute("UPDATE driftline.generations SET position = position + 1")
     with pytest.raises(LogMismatch, match=f"ends at {STORY.position}"):
         await verify(log, database)
 
