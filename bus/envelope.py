@@ -18,6 +18,7 @@ import msgspec
 from bus.errors import MalformedEvent, UnknownEventType
 from bus.events import EVENT_TYPES, AnyEvent, Event, tag_of
 from bus.events.base import TimeUs
+from bus.upcasting import UPCASTERS, upcast
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +93,7 @@ def encode(envelope: Envelope) -> bytes:
 
 
 def decode(data: bytes) -> Envelope:
-    """The envelope in ``data``.
+    """The envelope in ``data``, its event in the newest version.
 
     Raises:
         UnknownEventType: the JSON is an envelope with a tag that this version does not know.
@@ -102,9 +103,19 @@ def decode(data: bytes) -> Envelope:
         return _DECODER.decode(data)
     except _UNDECODABLE as error:
         tag = _unknown_tag(data)
+        if tag in UPCASTERS:
+            return _upcast(data)
         if tag is not None:
             raise UnknownEventType(tag) from error
         raise MalformedEvent(str(error)) from error
+
+
+def _upcast(data: bytes) -> Envelope:
+    try:
+        document = msgspec.json.decode(data)
+        return msgspec.convert({**document, "event": upcast(document["event"])}, Envelope)
+    except (msgspec.ValidationError, KeyError, TypeError, ValueError) as error:
+        raise MalformedEvent(f"not what its version says: {type(error).__name__}: {error}") from error
 
 
 def _unknown_tag(data: bytes) -> str | None:

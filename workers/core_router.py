@@ -48,12 +48,14 @@ def settle(effect: AnyEffect, result: Result) -> Iterable[Event]:
     """What the router acknowledged. There is no failure: it is tried until it succeeds."""
     if not isinstance(effect, RouterGateway):
         raise TypeError(f"the core router did not ask for {effect}")
+    ip, _, length = effect.address.partition("/")
     return (
         RouterGatewayConfigured(
             router=effect.device,
             network=effect.network,
             vlan=effect.vlan,
-            address=effect.address,
+            ip=ip,
+            prefix_length=int(length),
             epoch=effect.epoch,
         ),
     )

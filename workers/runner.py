@@ -11,7 +11,7 @@ from typing import NamedTuple
 import stamina
 import structlog
 
-from bus.envelope import Recorded, now_us
+from bus.envelope import Recorded, Rejected, now_us
 from bus.errors import Conflict, LogMismatch, LogUnavailable
 from bus.events import EVENT_TYPES
 from bus.log import Beats, Checkpoints, Log
@@ -72,6 +72,7 @@ class Runner:
         self.ready = asyncio.Event()
         self.position = 0
         self._conflicts_at: list[float] = []
+        self._newer: set[str] = set()
 
     async def run(self) -> None:
         """Run until cancelled.
@@ -124,6 +125,7 @@ class Runner:
             raise LogMismatch(f"a checkpoint is at {max(saved)}, the log ends at {until}: another log, or cut off")
         undecided: list[tuple[Machine, Recorded]] = []
         async for batch in self._bus.read(0, until, self._subject):
+            self._tell_newer(batch.rejects)
             for r in batch.records:
                 for machine, checkpoint in zip(machines, saved, strict=True):
                     machine.replay(r, checkpoint)
@@ -139,11 +141,19 @@ class Runner:
     async def _follow(self, machines: list[Machine], appender: Appender, performer: Performer) -> None:
         takers = {kind: [m for m in machines if m.wants(kind)] for kind in EVENT_TYPES}
         async for batch in self._bus.follow(self.position, self._subject):
+            self._tell_newer(batch.rejects)
             now = self._clock()
             outputs = ((machine, machine.step(r, now)) for r in batch.records for machine in takers[type(r.event)])
             self._carry_out(outputs, appender, performer)
             self._reached(machines, batch.last)
             await appender.room()
+
+    def _tell_newer(self, rejects: Iterable[Rejected]) -> None:
+        """Say of each newer type once that it is passed over: these workers are too old to decide on it."""
+        for one in rejects:
+            if not one.malformed and one.tag not in self._newer:
+                self._newer.add(one.tag)
+                log.warning("newer event type passed over", type=one.tag, position=one.position)
 
     def _carry_out(
         self, outputs: Iterable[tuple[Machine, Output | None]], appender: Appender, performer: Performer

@@ -75,7 +75,9 @@ def named(plant: Callable[[Tale], None]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("number", "plant"), [one for one in PLANTED if named(one[1]) not in NOT_IN_THE_LOG | AT_REST], ids=str
+    ("number", "plant"),
+    [one for one in PLANTED if named(one[1]) not in NOT_IN_THE_LOG | AT_REST],
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 async def test_a_planted_violation_is_found_at_its_event(
     number: int, plant: Callable[[Tale], None], tmp_path: Path
@@ -95,7 +97,11 @@ async def test_a_planted_violation_is_found_at_its_event(
     assert bisect(book, "event.position > 3", after=3, until=4) is not None
 
 
-@pytest.mark.parametrize(("number", "plant"), [one for one in PLANTED if named(one[1]) in AT_REST], ids=str)
+@pytest.mark.parametrize(
+    ("number", "plant"),
+    [one for one in PLANTED if named(one[1]) in AT_REST],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
 async def test_what_never_came_is_told_of_the_end(number: int, plant: Callable[[Tale], None], tmp_path: Path) -> None:
     heard, _ = overheard(plant)
     book = await book_of(heard, tmp_path)

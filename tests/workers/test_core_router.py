@@ -36,7 +36,10 @@ def gateway(epoch: int, address: str = "10.7.0.1/24") -> RouterGateway:
 
 
 def configured(epoch: int, address: str = "10.7.0.1/24") -> RouterGatewayConfigured:
-    return RouterGatewayConfigured(router="core1", network="legacy", vlan=100, address=address, epoch=epoch)
+    ip, _, length = address.partition("/")
+    return RouterGatewayConfigured(
+        router="core1", network="legacy", vlan=100, ip=ip, prefix_length=int(length), epoch=epoch
+    )
 
 
 def state_of_legacy(play: Playbook) -> str:

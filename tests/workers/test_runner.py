@@ -387,3 +387,18 @@ async def test_a_host_that_is_not_heard_goes_down_and_comes_back_cleaned(monkeyp
     said = [type(r.event) for r in await site.records() if getattr(r.event, "host", "") == "h0"]
     order = [HostSuspected, HostDown, HostFenced, HostReturned, HostResynced, HostUp]
     assert [kind for kind in said if kind in order] == order
+
+
+async def test_newer_event_types_are_told_once_and_hold_up_nobody(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    newer = b'{"id": "n%d", "event": {"type": "instance.teleported.v9", "instance": "i1"}}'
+    await site.ask(world())
+    await site.log.append_raw("dl.instance.i1._._.teleported", newer % 1)
+    async with running(site.runner()):
+        await site.log.append_raw("dl.instance.i1._._.teleported", newer % 2)
+        await site.ask([spawn(1)])
+        await site.until(InstanceActive, 1)
+    told = [line for line in capsys.readouterr().out.splitlines() if "newer event type passed over" in line]
+    assert len(told) == 1
+    assert "instance.teleported.v9" in told[0]
