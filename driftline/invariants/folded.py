@@ -9,6 +9,8 @@ import msgspec
 from bus.envelope import Recorded
 from bus.events import (
     CNC,
+    LeafVlanAdded,
+    LeafVlanRemoved,
     PortBindRequested,
     PortBound,
     PortClaimed,
@@ -60,6 +62,7 @@ class Folded:
         """Fold one record that the ledger has not taken yet. Raises Violation if a stale report changes anything."""
         stale = isinstance(r.event, PortEvent) and self.ledger.is_stale(r.event)
         before = self._row(r.event.port) if stale else None  # type: ignore[attr-defined]  # it is a PortEvent
+        self._check_answer(r)
         touched = tuple(change for fold in self._folds for change in fold.evolve(r))
         self._twice(r, touched)
         if stale:
@@ -78,6 +81,22 @@ class Folded:
                 self._check_reference_count(r, key)
             elif table == "subnets":
                 self._check_subnet(r)
+
+    def _check_answer(self, r: Recorded) -> None:
+        """Invariant 10, as the log has it: what a leaf was brought to is what the claims of that epoch need."""
+        e = r.event
+        if not isinstance(e, LeafVlanAdded | LeafVlanRemoved):
+            return
+        entry = self.leaves.entry(e.leaf, e.interface, e.vlan)
+        if entry is None or entry.epoch != e.epoch:
+            return
+        self.exercised[10] += 1
+        if entry.needed != isinstance(e, LeafVlanAdded):
+            done, claims = (
+                ("carries", "no claim needs") if isinstance(e, LeafVlanAdded) else ("dropped", "a claim needs")
+            )
+            text = f"{e.leaf} {e.interface} {done} VLAN {e.vlan}, which {claims} since position {e.epoch}"
+            raise Violation(10, text, position=r.position)
 
     def _row(self, port: str) -> Any:
         row = self.ports.get((port,))

@@ -18,6 +18,7 @@ from bus.events import (
     InstanceScheduled,
     InstanceTerminating,
     LeafVlanAdded,
+    LeafVlanRemoved,
     NetworkCreated,
     PolicyApplied,
     PolicyCreated,
@@ -195,6 +196,18 @@ def a_reference_count_that_is_off(tale: Tale) -> None:
     tale.live()
     tale.auditor._folded.leaves._users["l1", "e1", 1].add(("nobody", 1))
     tale.report(PortBound, tale.spawn(2), vlan=1, vni=5001)
+
+
+def an_entry_dropped_that_a_claim_needs(tale: Tale) -> None:
+    epoch = tale.report(PortBound, tale.spawn(), vlan=1, vni=5001)
+    tale.say(LeafVlanRemoved(leaf="l1", az=AZ, interface="e1", vlan=1, vni=5001, epoch=epoch), actor="cnc")
+
+
+def an_entry_made_that_no_claim_needs(tale: Tale) -> None:
+    tale.live()
+    tale.drift()
+    added = LeafVlanAdded(leaf="l1", az=AZ, interface="e1", vlan=1, vni=5001, epoch=tale.unbound_at)
+    tale.say(added, actor="cnc")
 
 
 def a_second_writer(tale: Tale) -> None:
@@ -470,6 +483,7 @@ PLANTED: tuple[tuple[int, Callable[[Tale], None]], ...] = (
     (8, a_redelivered_spawn_that_allocates_again),
     *((9, two_vnis_on_a_vlan), (9, two_vnis_on_a_vlan_of_a_leaf), (9, more_entries_than_the_hardware_holds)),
     *((10, an_entry_that_nobody_needs), (10, an_entry_removed_under_a_port), (10, a_reference_count_that_is_off)),
+    *((10, an_entry_dropped_that_a_claim_needs), (10, an_entry_made_that_no_claim_needs)),
     *((11, a_second_writer), (11, two_wishes_of_one_epoch)),
     *((13, a_living_port_collected), (13, collected_after_one_look)),
     *((13, collected_without_a_grace_period), (13, collected_in_spite_of_a_fresh_report)),
