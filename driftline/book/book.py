@@ -24,6 +24,8 @@ from projections.views import Views
 _AT_ONCE = 20_000
 #: From this many events on, the folded state is kept for the next time.
 _WORTH_KEEPING = 20_000
+#: What reading a kept state may raise: none, torn, or of a program with other classes.
+_UNREADABLE = (OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError, TypeError, ValueError)
 
 
 class Change(NamedTuple):
@@ -115,11 +117,16 @@ class Book:
         return self._versions.positions(table, key, after, self._folded_to(until))
 
     async def catch_up(self, log: Log) -> None:
-        """Take in what is new in ``log``. Raises LogUnavailable; LogMismatch if the log ends before the book does."""
-        last = await log.last_position()
-        if last < self.last:
-            raise LogMismatch(f"the log {self.identity} ends at {last}; it had {self.last} events when last looked at")
-        pending, start = Batch([], [], self.last), self.last
+        """Take in what is new in ``log``.
+
+        Raises LogUnavailable, NotDone (disk full), and LogMismatch if the log has lost events that the book has: it
+        ends before the book does, or says something else where the book ends.
+        """
+        last, start = await log.last_position(), self.last
+        if last < start:
+            raise self._lost(f"ends at {last}; it had {start} events when last looked at")
+        await self._check(log, start)
+        pending = Batch([], [], start)
         async for batch in log.read(start, last):
             pending = Batch(pending.records + batch.records, pending.rejects + batch.rejects, batch.last)
             if len(pending.records) >= _AT_ONCE:
@@ -129,6 +136,22 @@ class Book:
         if pending.last > self.last:
             self._events.add(pending)
 
+    async def _check(self, log: Log, position: int) -> None:
+        """A log that lost its end and then grew past it again would make a book of two histories."""
+        known = self.event(position)
+        if known is None:
+            return
+        async for batch in log.read(position - 1, position):
+            for r in batch.records:
+                if (r.id, r.stored_us) != (known.id, known.stored_us):
+                    raise self._lost(f"has another event at {position}: {r.id}, not the {known.id} that was there")
+
+    def _lost(self, what: str) -> LogMismatch:
+        return LogMismatch(
+            f"the log {self.identity} {what}: events were lost (see driftline audit). "
+            f"The book {self._sheets.path} still has them; move it away to have the log indexed as it is now"
+        )
+
     def close(self) -> None:
         """Give the file back."""
         self._sheets.close()
@@ -136,9 +159,7 @@ class Book:
     def _folded_to(self, position: int) -> int:
         """``position``, or the end of the book if that comes first; all rows are known up to there."""
         position = min(position, self.last)
-        if self._sheets.about("rows_version") != CURRENT.version:
-            self._versions.clear()
-            self._sheets.note("rows_version", CURRENT.version)
+        self._versions.adopt()
         if position > self._versions.last:
             self._fold()
         return position
@@ -146,14 +167,14 @@ class Book:
     def _fold(self) -> None:
         start, last = self._versions.last, self.last
         views = self._views_at(start)
-        versions, add = [], self._versions.versions_of
+        versions, written, versions_of = [], start, self._versions.versions_of
         for number, item in enumerate(self._items(start, last), 1):
-            versions += add(views, item.position, fold(views, item))
+            versions += versions_of(views, item.position, fold(views, item))
             if number % _AT_ONCE == 0:
-                self._versions.add(versions, item.position)
-                versions = []
+                self._versions.add(versions, written, item.position)
+                versions, written = [], item.position
                 self._progress(item.position, last)
-        self._versions.add(versions, last)
+        self._versions.add(versions, written, last)
         if last - start >= _WORTH_KEEPING:
             self._keep(views, last)
 
@@ -175,17 +196,21 @@ class Book:
         return Path(f"{self._sheets.path}.views")
 
     def _kept(self) -> tuple[int, Views]:
-        with suppress(OSError, EOFError, pickle.UnpicklingError), self._views_path.open("rb") as file:
-            version, identity, position, views = pickle.load(file)
+        with suppress(*_UNREADABLE), self._views_path.open("rb") as file:
+            version, identity, position = pickle.load(file)
             if (version, identity) == (CURRENT.version, self.identity):
-                return position, views
+                return position, pickle.load(file)
         return 0, Views()
 
     def _keep(self, views: Views, position: int) -> None:
         part = Path(f"{self._views_path}.{os.getpid()}")
-        with part.open("wb") as file:
-            pickle.dump((CURRENT.version, self.identity, position, views), file, pickle.HIGHEST_PROTOCOL)
-        part.replace(self._views_path)
+        try:
+            with part.open("wb") as file:
+                pickle.dump((CURRENT.version, self.identity, position), file)
+                pickle.dump(views, file, pickle.HIGHEST_PROTOCOL)
+            part.replace(self._views_path)
+        except OSError:  # no room: the next one folds from the start, which costs time only
+            part.unlink(missing_ok=True)
 
 
 async def open_book(log: Log, progress: Progress = no_progress, folder: Path | None = None) -> Book:

@@ -32,8 +32,7 @@ class EventIndex:
         terms: set[tuple[int, int]] = set()
         for r in batch.records:
             terms.update((digest(*term), r.position) for term in terms_of(r))
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
+        with self._sheets.writing():
             self._db.executemany("INSERT OR IGNORE INTO events VALUES (?, ?, ?)", map(_stored, batch.records))
             self._db.executemany(
                 "INSERT OR IGNORE INTO rejects VALUES (?, ?)",

@@ -1,17 +1,21 @@
 """The SQLite file of a book. It is a cache: made from a log, thrown away and made anew whenever in doubt."""
 
+import fcntl
 import hashlib
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from bus.events import EVENT_TYPES, tag_of
+from bus.upcasting import UPCASTERS
 from driftline.errors import NotDone
 
-#: Raise it when what the file holds changes: older files are made anew.
-FORMAT = 1
+#: Raise it when what the file holds changes: files of another format are made anew.
+FORMAT = 2
 #: How long one process waits while another one writes, seconds.
 BUSY_S = 60.0
 
@@ -45,12 +49,19 @@ class Sheets:
     def __init__(self, path: Path, identity: str) -> None:
         self.path = path
         self._identity = identity
-        try:
-            self.db = _connect(path)
-            if self.about("format") != FORMAT or self.about("identity") != identity:
+        # One at a time: nobody may open the file while it is unlinked and made anew.
+        with _told(path), Path(f"{path}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+            if not self._usable():
                 self._make_anew()
-        except sqlite3.DatabaseError as error:  # torn by a crash of the machine, or no book at all
-            raise NotDone(f"{path}: {error}; remove the file, it is made anew from the log") from error
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """A transaction: all that is written in it, or nothing. Raises NotDone if the disk is full or the file torn."""
+        with _told(self.path), self.db:
+            self.db.execute("BEGIN IMMEDIATE")
+            yield
 
     def about(self, name: str) -> int | str | None:
         """What the file says of itself; None if nothing."""
@@ -72,23 +83,46 @@ class Sheets:
         """Give the file back."""
         self.db.close()
 
+    def _usable(self) -> bool:
+        try:
+            _set_up(self.db)
+            return self.about("format") == _format() and self.about("identity") == self._identity
+        except sqlite3.OperationalError:  # locked, no disk: the file may be a good one
+            raise
+        except sqlite3.DatabaseError:  # torn by a crash of the machine, or no book at all
+            return False
+
     def _make_anew(self) -> None:
         self.db.close()
         for part in ("", "-wal", "-shm", ".views"):
             Path(f"{self.path}{part}").unlink(missing_ok=True)
-        self.db = _connect(self.path)
+        self.db = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
+        _set_up(self.db)
         self.db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}")
-        self.note("format", FORMAT)
+        self.note("format", _format())
         self.note("identity", self._identity)
         self.db.commit()
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+def _set_up(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = OFF")  # a cache: what a crash of the machine tears is made anew
     db.execute("PRAGMA cache_size = -262144")
-    return db
+
+
+def _format() -> str:
+    """What a file holds: also the event types of the program, since one that it knows not is kept as no event."""
+    words = sorted(f"{tag_of(event_type)} {event_type.__struct_fields__}" for event_type in EVENT_TYPES)
+    words += sorted(UPCASTERS)
+    return f"{FORMAT} {hashlib.sha256(repr(words).encode()).hexdigest()[:16]}"
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.DatabaseError, OSError) as error:
+        raise NotDone(f"the book {path} of the log: {error}") from error
 
 
 def known_last(identity: str, folder: Path | None = None) -> int:

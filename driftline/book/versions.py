@@ -12,6 +12,8 @@ import msgspec
 from bus.envelope import Recorded, Rejected
 from driftline.book.sheets import Sheets
 from driftline.book.terms import digest
+from driftline.errors import NotDone
+from projections.edition import CURRENT
 from projections.fold import Key, Row, Table, Touched
 from projections.sql import as_row
 from projections.views import Views
@@ -48,19 +50,26 @@ class RowVersions:
             versions.append((_first(position) + place, self._numbers[name], _digest(key), row is None, body))
         return versions
 
-    def add(self, versions: Iterable[_Version], position: int) -> None:
-        """Write down the versions of all events up to ``position``, all of them or nothing."""
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
+    def add(self, versions: Iterable[_Version], after: int, position: int) -> None:
+        """Write down the versions of all events at ``after < … <= position``, all of them or nothing.
+
+        Raises NotDone if those up to ``after`` are not there (any more): another program has begun anew.
+        """
+        with self._sheets.writing():
+            if self.last < after or self._sheets.about("rows_version") != CURRENT.version:
+                raise NotDone(f"the book {self._sheets.path} was begun anew by another driftline meanwhile; ask again")
             self._db.executemany("INSERT OR REPLACE INTO versions VALUES (?, ?, ?, ?, ?)", versions)
             self._sheets.note("rows_to", max(position, self.last))
 
-    def clear(self) -> None:
-        """Forget all versions: they are those of another program."""
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute("DELETE FROM versions")
-            self._sheets.note("rows_to", 0)
+    def adopt(self) -> None:
+        """Forget all versions if they are those of a program with other projections."""
+        if self._sheets.about("rows_version") == CURRENT.version:
+            return
+        with self._sheets.writing():
+            if self._sheets.about("rows_version") != CURRENT.version:  # another process may have come first
+                self._db.execute("DELETE FROM versions")
+                self._sheets.note("rows_to", 0)
+                self._sheets.note("rows_version", CURRENT.version)
 
     def row(self, table: str, key: Key, position: int) -> Row | None:
         """One row as it was after ``position``; None if there was none. Raises KeyError for an unknown table."""
