@@ -17,7 +17,8 @@ from bus.events import (
     PortFloatingIpRequested,
 )
 from bus.subjects import history_filter
-from driftline.cli.common import aws_options, people, print_json, print_table, reading_options, run, server_options
+from driftline.cli.common import people, print_json, print_table, reading_options, run, server_options
+from driftline.cli.plane_options import aws_options
 from driftline.client import Client, Published
 from driftline.errors import NotDone, UsageError
 from driftline.plane import working_plane

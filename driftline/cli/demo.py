@@ -4,9 +4,10 @@ from typing import cast
 
 import click
 
-from driftline.cli.common import faults_option, people, print_json, run, server_options
+from driftline.cli.common import people, print_json, run, server_options
 from driftline.cli.load import finish, new_prefix, show_report
 from driftline.cli.panel import Panel
+from driftline.cli.plane_options import faults_option
 from driftline.cli.ports import show_timeline
 from driftline.exercise import exercise
 from driftline.plane import all_in_one

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from driftline.cli.common import faults_option, people, print_json, print_table, run, server_options
+from driftline.cli.common import people, print_json, print_table, run, server_options
 from driftline.cli.panel import Panel
+from driftline.cli.plane_options import faults_option
 from driftline.cli.ports import figure_8
 from driftline.cli.verify import show_verdict
 from driftline.errors import NotDone, UsageError

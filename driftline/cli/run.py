@@ -13,16 +13,8 @@ import click
 import structlog
 
 from bus.events import CLOUD
-from driftline.cli.common import (
-    aws_options,
-    duplicates_option,
-    faults_option,
-    people,
-    print_json,
-    progress_console,
-    run,
-    server_options,
-)
+from driftline.cli.common import people, print_json, progress_console, run, server_options
+from driftline.cli.plane_options import aws_options, duplicates_option, faults_option
 from driftline.discovery import Running, announced, find
 from driftline.errors import UsageError
 from driftline.parts import all_workers
