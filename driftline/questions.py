@@ -136,6 +136,11 @@ def causes(book: Book, r: Recorded, branches_max: int = 50) -> Causes:
     )
 
 
+def led_to(book: Book, r: Recorded) -> list[Told]:
+    """The chain from the first request down to the cause of ``r``."""
+    return [told(book, one, with_changes=False) for one in _up(book, r)[0]]
+
+
 def differences(book: Book, after: int, until: int, table: str = "", about: Sequence[str] = ()) -> Iterator[RowChange]:
     """What changed between two positions, row by row; of one ``table``, and of rows that name one of ``about``.
 

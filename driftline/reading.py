@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from bus.envelope import now_us
-from bus.log import RawLog
+from bus.log import Checkpoints, RawLog
 from bus.recording import open_recording
 from driftline.book import Book, open_book
 from driftline.errors import UsageError
@@ -32,11 +32,15 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Past(NamedTuple):
-    """The book of a log, the log itself, and the position as of which to answer."""
+    """The book of a log, the log itself, and the position as of which to answer.
+
+    ``checkpoints``: how far the workers are; None for a recording.
+    """
 
     book: Book
     log: RawLog
     position: int
+    checkpoints: Checkpoints | None = None
 
     @property
     def state(self) -> Then:
@@ -59,20 +63,26 @@ async def open_state(reading: Reading) -> AsyncIterator[State]:
 async def open_past(reading: Reading) -> AsyncIterator[Past]:
     """The book of the log that is read, caught up with it. Raises as ``open_state`` does."""
     async with AsyncExitStack() as exits:
-        log = await exits.enter_async_context(open_log(reading))
+        log, checkpoints = await exits.enter_async_context(_open(reading))
         book = await open_book(log, reading.progress)
         exits.callback(book.close)
-        yield Past(book, log, position_of(book, reading.as_of))
+        yield Past(book, log, position_of(book, reading.as_of), checkpoints)
 
 
 @asynccontextmanager
 async def open_log(reading: Reading) -> AsyncIterator[RawLog]:
     """The log that is read: a live one, or a recording. Raises as ``open_state`` does."""
+    async with _open(reading) as (log, _):
+        yield log
+
+
+@asynccontextmanager
+async def _open(reading: Reading) -> AsyncIterator[tuple[RawLog, Checkpoints | None]]:
     if reading.file is not None:
-        yield open_recording(reading.file)
+        yield open_recording(reading.file), None
         return
     async with open_bus(reading.options) as bus:
-        yield bus.log
+        yield bus.log, bus.checkpoints
 
 
 def position_of(book: Book, as_of: str, option: str = "--as-of") -> int:
@@ -89,6 +99,16 @@ def position_of(book: Book, as_of: str, option: str = "--as-of") -> int:
             raise UsageError(f"{option} {as_of}: the log ends at position {book.last}")
         return position
     return book.position_at(_time(as_of, option))
+
+
+def moment_of(past: Past, reading: Reading) -> int:
+    """The time as of which to answer, microseconds: now, that of a recording's end, or what ``--as-of`` says."""
+    if reading.as_of and not reading.as_of.isdecimal():
+        return _time(reading.as_of, "--as-of")
+    if not reading.as_of and reading.file is None:
+        return now_us()
+    last = next(iter(past.book.events(past.position - 1, past.position)), None)
+    return (last.stored_us or last.time_us) if last is not None else now_us()
 
 
 def _time(text: str, option: str) -> int:

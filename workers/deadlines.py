@@ -26,23 +26,23 @@ class Deadlines(Fold):
     def _scheduled(self, r: Recorded, e: InstanceScheduled | InstanceDriftScheduled) -> tuple[Touched, ...]:
         row = self._instances.get(e.instance)
         if row is not None:
-            heapq.heappush(self._heap, (_due_us(row), row.instance, _request(row)))
+            heapq.heappush(self._heap, (due_us(row), row.instance, _request(row)))
         return NOTHING
 
     def overdue(self, now_us: int) -> Iterable[Due]:
         """What was to be done by now and is not. Each is answered once; a new start answers it again."""
         while self._heap and self._heap[0][0] <= now_us:
-            due_us, instance, request = heapq.heappop(self._heap)
+            at_us, instance, request = heapq.heappop(self._heap)
             row = self._instances.get(instance)
-            if row is None or _request(row) != request or _due_us(row) != due_us:
+            if row is None or _request(row) != request or due_us(row) != at_us:
                 continue
-            overdue = InstanceOverdue(instance=instance, az=row.az, host=row.host, request=request, due_us=due_us)
-            yield Due(overdue, due_us)
+            overdue = InstanceOverdue(instance=instance, az=row.az, host=row.host, request=request, due_us=at_us)
+            yield Due(overdue, at_us)
 
 
 def is_overdue(row: InstanceRow, e: InstanceOverdue) -> bool:
     """Whether what ``e`` speaks of is still under way."""
-    return bool(e.request) and _request(row) == e.request and _due_us(row) == e.due_us
+    return bool(e.request) and _request(row) == e.request and due_us(row) == e.due_us
 
 
 def _request(row: InstanceRow) -> str:
@@ -50,6 +50,7 @@ def _request(row: InstanceRow) -> str:
     return {"scheduled": row.request, "drifting": row.drift_request}.get(row.state, "")
 
 
-def _due_us(row: InstanceRow) -> int:
+def due_us(row: InstanceRow) -> int:
+    """By when the spawn or drift that is under way is to be done, microseconds."""
     started_us = row.drift_us if row.state == "drifting" else row.scheduled_us
     return started_us + LIMIT_US.get(row.kind, LIMIT_US["container"])

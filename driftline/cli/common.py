@@ -87,7 +87,7 @@ def faults_option(command: F) -> F:
         except ValueError as error:
             raise UsageError(f"--faults: {str(error).removeprefix('faults: ')}") from error
 
-    text = "Device latency (s) and failures, e.g. 'LeafVlan:latency=0.05,fail=0.1;broken:az1-leaf1=power'."
+    text = "Device latency (s) and failures, e.g. 'LeafVlan:latency=0.05;broken:az1-leaf1=power;hung:az1-leaf2=30'."
     return click.option("--faults", default="", callback=parse, metavar="PLAN", help=text)(command)
 
 

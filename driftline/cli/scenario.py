@@ -11,10 +11,12 @@ from rich.tree import Tree
 
 from bus.envelope import Recorded
 from bus.events import HostAdded
+from bus.recording import write_recording
 from bus.subjects import key_of, name_of
 from driftline.cli.common import configure_logging, people, print_json, printable, run
-from driftline.errors import NotDone
+from driftline.errors import NotDone, UsageError
 from driftline.invariants import Violation
+from driftline.recording import simulated
 from driftline.scenario import Played, ScenarioFile, load
 from driftline.scenario.play import Check, Told
 from driftline.scenario.real import play_really
@@ -38,9 +40,15 @@ _LEFT_OUT = frozenset({"az", "port", "instance", "name", "received_us", "detecte
     help="memory: virtual time, no servers. embedded: NATS and PostgreSQL of its own, in real time.",
 )
 @click.option("--all", "whole", is_flag=True, help=f"Tell every event of a step, not only the first {EVENTS_MAX}.")
+@click.option(
+    "--record",
+    "recording",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the log to this file, for --log of the commands that ask questions.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, all else on stderr.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="error")
-def scenario(file: Path, on: str, log_level: str, *, whole: bool, as_json: bool) -> None:
+def scenario(file: Path, on: str, log_level: str, recording: Path | None, *, whole: bool, as_json: bool) -> None:
     """Play FILE (examples/*.toml): its world, its steps and what is to come of each; who reaches whom at the end.
 
     Exit 0 only if all of it came.
@@ -53,6 +61,8 @@ def scenario(file: Path, on: str, log_level: str, *, whole: bool, as_json: bool)
         played = _play(loaded, on, quiet=as_json, whole=whole)
     except Violation as violation:
         raise NotDone(str(violation)) from violation
+    if recording is not None:
+        _record(recording, played)
     if as_json:
         print_json(_document(played))
     else:
@@ -75,6 +85,13 @@ def _play(file: ScenarioFile, on: str, *, quiet: bool, whole: bool) -> Played:
 
     run(really())
     return answer[0]
+
+
+def _record(path: Path, played: Played) -> None:
+    try:
+        write_recording(path, *simulated(played.records, f"scenario, {played.title}"))
+    except OSError as error:
+        raise UsageError(f"--record {path}: {error.strerror or error}") from error
 
 
 def _announce(file: ScenarioFile) -> None:

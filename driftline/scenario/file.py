@@ -19,6 +19,7 @@ from driftline.world import WorldError, check, events_of, parse_toml
 from driftline.world.errors import explain
 from projections.edition import CURRENT
 from workers.devices.simulated.fabric import SetHosts
+from workers.devices.simulated.faults import parse_faults
 from workers.devices.simulated.tamper import Act
 from workers.policy_rules import Flow
 
@@ -76,7 +77,8 @@ class Step(Entry, frozen=True):
     """``[[step]]``: why, what is done, and what is to come of it.
 
     ``publish`` are requests in the event language; ``spawn``, ``drift`` and ``delete`` are short for the common ones.
-    ``hosts`` and ``tamper`` lay hands on devices. It lasts ``wait_s`` at least, and ``within_s`` at most.
+    ``hosts`` and ``tamper`` lay hands on devices; from now on these fare as ``faults`` says. It lasts ``wait_s`` at
+    least, and ``within_s`` at most.
     """
 
     say: str
@@ -86,6 +88,7 @@ class Step(Entry, frozen=True):
     delete: tuple[str, ...] = ()
     hosts: SetHosts | None = None
     tamper: tuple[Act, ...] = ()
+    faults: str | None = None
     wait_s: float = 0.0
     within_s: float = 60.0
     expect: tuple[Fields, ...] = ()
@@ -141,6 +144,7 @@ def _check(number: int, step: Step) -> None:
     """Whatever the step names exists. Raises ValueError."""
     try:
         step.requests()
+        parse_faults(step.faults or "")
         for expected in (*step.expect, *step.never):
             _check_event(expected)
         for row in step.rows:

@@ -13,6 +13,7 @@ from projections.fold import Row
 from projections.instances import ENDED, InstanceRow
 from projections.views import Views
 from workers.devices.simulated.fabric import Leftovers, SetHosts
+from workers.devices.simulated.faults import FaultPlan, parse_faults
 from workers.devices.simulated.reachability import Path
 from workers.devices.simulated.tamper import Act
 from workers.devices.simulated.wire import Ask
@@ -41,6 +42,10 @@ class Ground(Protocol):
 
     async def tamper(self, acts: Sequence[Act]) -> None:
         """Do this to devices by hand. Raises ValueError."""
+        ...
+
+    async def set_faults(self, plan: FaultPlan) -> None:
+        """From now on, devices fare as ``plan`` says."""
         ...
 
     async def trace(self, asks: Sequence[Ask]) -> Sequence[Path]:
@@ -95,7 +100,10 @@ class Told(msgspec.Struct, frozen=True):
 
 
 class Played(msgspec.Struct, frozen=True):
-    """A whole scenario. ``reach``: at its end, who reaches whom, and why not; ``cleanup``: what is left."""
+    """A whole scenario. ``reach``: at its end, who reaches whom, and why not; ``cleanup``: what is left.
+
+    ``records``: the whole log.
+    """
 
     title: str
     about: str
@@ -104,6 +112,7 @@ class Played(msgspec.Struct, frozen=True):
     addresses: dict[str, str]
     reach: dict[str, dict[str, str]]
     cleanup: tuple[Check, ...] = ()
+    records: tuple[Recorded, ...] = ()
 
     @property
     def failed(self) -> Check | None:
@@ -126,7 +135,8 @@ async def play(file: ScenarioFile, ground: Ground, told: Callable[[Told], None] 
     reach = await player.matrix([row for row in instances if row.port])
     whole = len(steps) == len(file.steps) and all(check.holds for check in steps[-1].checks)
     cleanup = await player.clean_up(instances) if whole and file.cleanup else ()
-    return Played(file.title, file.about, tuple(steps), instances, addresses, reach, cleanup)
+    log = tuple(ground.records)
+    return Played(file.title, file.about, tuple(steps), instances, addresses, reach, cleanup, log)
 
 
 class _Player:
@@ -189,6 +199,8 @@ class _Player:
     async def _act(self, number: int, step: Step) -> None:
         if step.hosts is not None:
             await self._ground.set_hosts(step.hosts)
+        if step.faults is not None:
+            await self._ground.set_faults(parse_faults(step.faults))
         if step.tamper:
             await self._ground.tamper(step.tamper)
         for index, event in enumerate(step.requests(), 1):

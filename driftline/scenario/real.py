@@ -13,6 +13,7 @@ from driftline.scenario.file import ScenarioFile
 from driftline.scenario.play import Played, Told, play
 from driftline.stack import Options, Stack, open_stack
 from workers.devices.simulated.fabric import Leftovers, SetHosts
+from workers.devices.simulated.faults import FaultPlan
 from workers.devices.simulated.reachability import Path
 from workers.devices.simulated.remote import RemoteDevices
 from workers.devices.simulated.tamper import Act
@@ -48,6 +49,9 @@ class RealGround:
 
     async def tamper(self, acts: Sequence[Act]) -> None:
         await self._fabric.tamper(acts)
+
+    async def set_faults(self, plan: FaultPlan) -> None:
+        await self._fabric.set_faults(plan)
 
     async def trace(self, asks: Sequence[Ask]) -> Sequence[Path]:
         return await self._fabric.trace(asks)

@@ -16,6 +16,7 @@ from driftline.simulator.scenario import Scenario
 from driftline.simulator.site import Site
 from driftline.simulator.worlds import Place
 from workers.devices.simulated.fabric import Leftovers, SetHosts
+from workers.devices.simulated.faults import FaultPlan
 from workers.devices.simulated.reachability import Path, trace
 from workers.devices.simulated.tamper import Act, AddEntry, DropEntry
 from workers.devices.simulated.wire import Ask
@@ -45,6 +46,9 @@ class VirtualGround:
         for act in acts:
             self._site.auditor.excuse(act.leaf if isinstance(act, AddEntry | DropEntry) else act.host)
         self._site.devices.tamper(acts)
+
+    async def set_faults(self, plan: FaultPlan) -> None:
+        self._site.devices.set_faults(plan)
 
     async def trace(self, asks: Sequence[Ask]) -> Sequence[Path]:
         return [trace(self._site.fabric, ask.src_port, ask.dst_port, dst_ip=ask.dst_ip, flow=ask.flow) for ask in asks]

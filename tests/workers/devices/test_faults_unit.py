@@ -84,6 +84,13 @@ def test_a_broken_device_refuses_everything() -> None:
     assert dice.decide(flows(A)).apply
 
 
+def test_a_hung_device_answers_nothing_and_others_are_well() -> None:
+    plan = parse_faults("hung:l1=0.01")
+    assert plan == FaultPlan(hung={"l1": 0.01})
+    assert Dice(plan).decide(LEAF) == Fate(0.01, False, "", False)
+    assert Dice(plan).decide(flows(A)).answer
+
+
 def test_text_for_a_command_line() -> None:
     text = "LeafVlan:latency=0.05,fail=0.1; PlugVnic:late=0.2,lateness=10;ResyncFlows:partial=1;broken:az1-l2=no power"
     plan = parse_faults(text, seed=3)
@@ -111,6 +118,8 @@ def test_text_for_a_command_line() -> None:
         ("LeafVlan:lateness=4000", "faults: LeafVlan: lateness: 4000.0 is out of range"),
         ("LeafVlan:latency=-1", "faults: LeafVlan: latency: -1.0 is out of range"),
         ("LeafVlan:latency=nan", "faults: LeafVlan: latency: nan is out of range"),
+        ("hung:l1=long", "faults: hung: l1: 'long' is no number"),
+        ("hung:l1=-1", "faults: hung: l1: -1.0 is out of range"),
         (
             "LeafVlan:fail=0.6,timeout=0.6",
             "faults: LeafVlan: fail, applied_fail, timeout, partial, late: together more than 1",

@@ -1,7 +1,8 @@
 """Devices that are slow, refuse, lie, fall silent or are late: what becomes of each effect, drawn from a seed.
 
 As text, for a command line, a clause per effect class (fields as in ``EffectFaults``) or broken device:
-``LeafVlan:latency=0.05,fail=0.1;PlugVnic:late=0.2,lateness=10;ResyncFlows:partial=0.5;broken:az1-l2=no power``.
+``LeafVlan:latency=0.05,fail=0.1;PlugVnic:late=0.2,lateness=10;ResyncFlows:partial=0.5;broken:az1-l2=no power``. A
+device that hangs answers nothing, and whoever asks gives up after so many seconds: ``hung:az1-l2=30``.
 """
 
 import random
@@ -13,7 +14,7 @@ from workers.effects import AnyEffect, ResyncFlows, ResyncHost
 
 #: The effect classes that faults can be set for.
 CLASSES = tuple(kind.__name__ for kind in get_args(AnyEffect))
-_BROKEN = "broken"
+_BROKEN, _HUNG = "broken", "hung"
 
 
 class EffectFaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,16 +46,22 @@ class EffectFaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What may happen: per effect class, and devices that refuse everything (name → error text)."""
+    """What may happen: per effect class, devices that refuse everything (name → error text), and such as never answer
+    (name → after how many seconds whoever asks gives up).
+    """
 
     effects: dict[str, EffectFaults] = {}
     broken: dict[str, str] = {}
     seed: int = 0
+    hung: dict[str, float] = {}
 
     def __post_init__(self) -> None:
         for kind in self.effects:
             if kind not in CLASSES:
                 raise ValueError(f"effect class: {kind!r} is none of {', '.join(CLASSES)}")
+        for device, for_s in self.hung.items():
+            if not 0 <= for_s <= 3600:
+                raise ValueError(f"{_HUNG}: {device}: {for_s} is out of range")
 
 
 class Fate(NamedTuple):
@@ -85,8 +92,10 @@ class Dice:
         """What becomes of ``effect``."""
         plan = self.plan
         faults = plan.effects.get(type(effect).__name__)
-        if faults is None and not plan.broken:
+        if faults is None and not plan.broken and not plan.hung:
             return _GOOD
+        if effect.device in plan.hung:
+            return Fate(plan.hung[effect.device], False, "", False)
         delay_s = 0.0 if faults is None else self._delay_s(faults)
         if effect.device in plan.broken:
             return Fate(delay_s, False, f"{effect.device}: {plan.broken[effect.device]}", True)
@@ -120,16 +129,25 @@ def parse_faults(text: str, seed: int = 0) -> FaultPlan:
     """The plan that ``text`` describes (see above). Raises ValueError naming the field and the value."""
     effects: dict[str, EffectFaults] = {}
     broken: dict[str, str] = {}
+    hung: dict[str, float] = {}
     for clause in filter(None, (part.strip() for part in text.split(";"))):
         head, separator, rest = clause.partition(":")
         if not separator:
-            raise ValueError(f"faults: {clause!r} is not CLASS:FIELD=VALUE,… or {_BROKEN}:DEVICE=TEXT")
+            raise ValueError(
+                f"faults: {clause!r} is not CLASS:FIELD=VALUE,… or {_BROKEN}:DEVICE=TEXT or {_HUNG}:DEVICE=SECONDS"
+            )
         if head == _BROKEN:
             device, _, error = rest.partition("=")
             broken[device] = error or "broken"
+        elif head == _HUNG:
+            device, _, text_s = rest.partition("=")
+            hung[device] = _number(f"{_HUNG}: {device}", text_s)
         else:
             effects[head] = _effect_faults(head, rest)
-    return FaultPlan(effects, broken, seed)
+    try:
+        return FaultPlan(effects, broken, seed, hung)
+    except ValueError as error:
+        raise ValueError(f"faults: {error}") from None
 
 
 def _effect_faults(kind: str, text: str) -> EffectFaults:
@@ -139,11 +157,15 @@ def _effect_faults(kind: str, text: str) -> EffectFaults:
         if field not in EffectFaults.__struct_fields__:
             fields = ", ".join(EffectFaults.__struct_fields__)
             raise ValueError(f"faults: {kind}: field {field!r} is none of {fields}")
-        try:
-            values[field] = float(value)
-        except ValueError:
-            raise ValueError(f"faults: {kind}: {field}: {value!r} is no number") from None
+        values[field] = _number(f"{kind}: {field}", value)
     try:
         return EffectFaults(**values)
     except ValueError as error:
         raise ValueError(f"faults: {kind}: {error}") from None
+
+
+def _number(what: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"faults: {what}: {text!r} is no number") from None

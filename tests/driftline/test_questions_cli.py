@@ -1,0 +1,85 @@
+"""``why``, ``bisect`` and ``step`` as commands, on a recording of a simulated run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bus.recording import write_recording
+from driftline.cli.main import cli
+from driftline.errors import NotDone, UsageError
+from driftline.recording import simulated
+from driftline.scenario import load
+from driftline.scenario.virtual import play_virtually
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "stuck-port.toml"
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recording") / "stuck.jsonl.gz"
+    write_recording(path, *simulated(play_virtually(load(EXAMPLE)).records, "a test"))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+def ask(recording: Path, *words: str) -> Result:
+    result = CliRunner().invoke(cli, [*words, "--log", str(recording)])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def document(recording: Path, *words: str) -> Any:
+    return json.loads(ask(recording, *words, "--json").stdout)
+
+
+def test_bisect_names_the_event_what_it_changed_and_what_led_to_it(recording: Path) -> None:
+    found = document(recording, "bisect", "instance", "db-0", "enters", "failed")
+    assert found["event"]["type"] == "instance.failed.v1"
+    assert [one["type"] for one in found["led_to"]] == ["instance.overdue.v1"]
+    assert {change["table"] for change in found["event"]["changes"]} >= {"instances", "spawns"}
+    shown = ask(recording, "bisect", "instance db-0 enters failed").stdout
+    assert f"first at position {found['event']['position']}" in shown
+    assert "state scheduled → failed" in shown
+
+
+def test_bisect_between_two_positions(recording: Path) -> None:
+    position = document(recording, "bisect", "event.type == instance.active")["event"]["position"]
+    later = document(recording, "bisect", "event.type == instance.active", "--after", str(position))
+    assert later["event"]["position"] > position
+    with pytest.raises(NotDone, match=f"did not become true between 0 and {position - 1}"):
+        ask(recording, "bisect", "event.type == instance.active", "--before", str(position - 1))
+    with pytest.raises(UsageError, match=r"--after 20: position 20 is not before the end, 10"):
+        ask(recording, "bisect", "any invariant breaks", "--after", "20", "--before", "10")
+    with pytest.raises(NotDone, match="any invariant breaks: it did not become true"):
+        ask(recording, "bisect", "any invariant breaks")
+
+
+def test_why_in_words_and_for_programs(recording: Path) -> None:
+    answer = document(recording, "why", "db-0", "--as-of", "2023-11-14T22:15:00")
+    assert [wait["where"] for wait in answer["waits"]] == ["leaf2"]
+    assert answer["now_us"] == 1_700_000_100_000_000
+    shown = ask(recording, "why", "db-0", "--as-of", "2023-11-14T22:15:00").stdout
+    assert "leaf2 to carry VLAN 2 (VNI 5002) on e1" in shown
+    assert "(in 3 min 23 s)  nova: the spawn of db-0 is given up" in shown
+    with pytest.raises(UsageError, match="the log knows no port and no instance called nobody"):
+        ask(recording, "why", "nobody")
+
+
+def test_step_prints_the_panes_where_there_is_no_terminal(recording: Path) -> None:
+    seen = document(recording, "step", "--at", "64")
+    assert seen["event"]["position"] == 64
+    shown = ask(recording, "step", "--at", "64").stdout
+    assert all(title in shown for title in ("── events", "── event", "── state: before → after", "── sequence so far"))
+    assert f"▶ {64:>7}" in shown
+    newest = document(recording, "step")
+    assert newest["position"] == newest["last"]
+    with pytest.raises(UsageError, match="step has --at"):
+        ask(recording, "step", "--as-of", "5")
