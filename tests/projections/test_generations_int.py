@@ -1,8 +1,7 @@
 """Generations against a real PostgreSQL: built beside, swapped, rolled back, while everything goes on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -17,7 +16,7 @@ from projections.edition import CURRENT, Edition
 from projections.errors import CheckpointMoved, NoGeneration, NotSwapped, RebuildBusy, SchemaMismatch, ShadowDiffers
 from projections.generations import drop, list_generations, rollback, swap
 from projections.instances import Instances
-from projections.postgres import Database, Snapshot, connect, fetch_table, snapshot
+from projections.postgres import Database, connect, fetch_table, snapshot
 from projections.rebuild import rebuild
 from projections.runner import Projector
 from projections.spawns import Spawns
@@ -27,6 +26,7 @@ from projections.writer import Writer
 from tests.projections.conftest import running
 from tests.projections.events import claim
 from tests.projections.given import viewed
+from tests.projections.load import Load
 from tests.story import Story
 
 STORY = Story().world().spawn("i1").spawn("i2", "h3").spawn("i3").delete("i1")
@@ -64,62 +64,6 @@ async def states(database: Database) -> dict[str, str]:
 
 async def positions(database: Database) -> set[int]:
     return {one.position for one in await list_generations(database)}
-
-
-class Load:
-    """Spawns and deletes that never end, and a reader that looks all the while: nothing may ever go back."""
-
-    def __init__(self, log: MemoryLog, database: Database, story: Story) -> None:
-        self._log, self._database, self._story = log, database, story
-        self.generations: list[str] = []
-        self._read, self._stop = asyncio.Event(), asyncio.Event()
-
-    async def spawn(self) -> None:
-        number = 0
-        while not self._stop.is_set():
-            number += 1
-            before = self._story.position
-            self._story.spawn(f"load{number}", f"h{number % 3 + 1}", f"net{number % 2 + 1}")
-            if number % 2 == 0:
-                self._story.delete(f"load{number - 1}")
-            await self._log.append(self._story.envelopes[before:])
-            await asyncio.sleep(0.002)  # the rate of the load
-
-    async def read(self) -> None:
-        position, instances = 0, set[str]()
-        while not self._stop.is_set():
-            async with snapshot(self._database) as seen:
-                assert seen.position >= position, "the projections went back"
-                position = seen.position
-                await self._check(seen, instances)
-            if self.generations[-1:] != [seen.generation.name]:
-                self.generations.append(seen.generation.name)
-            self._read.set()
-
-    async def _check(self, seen: Snapshot, known: set[str]) -> None:
-        """The rows are those of the position: all that was seen before is there, and tables agree with each other."""
-        instances = {getattr(row, "instance", "") for row in await fetch_table(seen, "instances")}
-        spawns = {getattr(row, "instance", "") for row in await fetch_table(seen, "spawns")}
-        assert instances == spawns
-        assert known <= instances, "an instance is gone"
-        known |= instances
-
-    @asynccontextmanager
-    async def on(self) -> AsyncIterator["Load"]:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.spawn())
-            tasks.create_task(self.read())
-            try:
-                yield self
-            finally:
-                self._stop.set()
-
-    async def more(self, reads: int = 5) -> None:
-        """Return after some more reads."""
-        async with asyncio.timeout(20):
-            for _ in range(reads):
-                self._read.clear()
-                await self._read.wait()
 
 
 async def test_rebuild_swap_and_rollback_under_load_are_seen_by_nobody(database: Database) -> None:
