@@ -19,7 +19,7 @@ from workers.devices.simulated.remote import RemoteDevices
 
 @click.command()
 @click.option("--rebuild", is_flag=True, help="First build all projections anew from the log, and swap them in.")
-@click.option("--invariants", is_flag=True, help="Check the 23 invariants instead: in the log, and on the devices.")
+@click.option("--invariants", is_flag=True, help="Check the 24 invariants instead: in the log, and on the devices.")
 @server_options()
 def verify(options: Options, rebuild: bool, invariants: bool, as_json: bool) -> None:
     """Rebuild every projection from the log in memory and compare it row by row with PostgreSQL.
