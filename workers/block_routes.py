@@ -18,15 +18,15 @@ from bus.events import (
 )
 from projections.block_routes import BlockRouteRow, BlockRoutes
 from workers.effects import AnyEffect, BlockRoute, Result
-from workers.worker import Decision, Emit, Perform, State, Worker
+from workers.worker import Decision, Emit, Folds, Perform, State, Worker
 
 
 class RoutesState(State):
     """The blocks and who knows the way to them."""
 
-    def __init__(self) -> None:
-        self.routes = BlockRoutes()
-        super().__init__(self.routes)
+    def __init__(self, folds: Folds) -> None:
+        super().__init__(folds)
+        self.routes = self.fold(BlockRoutes)
 
 
 def decide(state: RoutesState, r: Recorded) -> Iterable[Decision]:
@@ -81,6 +81,7 @@ WORKER = Worker(
     name="block-routes",
     state=RoutesState,
     inputs=frozenset({HostAdded, HostBlockAssigned, HostBlockReleased, HostDown, HostUp, BlockRouteSet}),
+    says=frozenset({HostBlockAnnounced}),
     decide=decide,
     settle=settle,
 )

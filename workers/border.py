@@ -26,15 +26,15 @@ from bus.events import (
 from projections.borders import BorderEntryRow, Borders
 from projections.vpcs import ConnectionRow, LineRow, Vpcs
 from workers.effects import AnyEffect, BorderEntry, Result
-from workers.worker import Decision, Emit, Perform, State, Worker
+from workers.worker import Decision, Emit, Folds, Perform, State, Worker
 
 
 class BorderState(State):
     """The connections, the lines and what the borders hold."""
 
-    def __init__(self) -> None:
-        self.vpcs, self.borders = Vpcs(), Borders()
-        super().__init__(self.vpcs, self.borders)
+    def __init__(self, folds: Folds) -> None:
+        super().__init__(folds)
+        self.vpcs, self.borders = self.fold(Vpcs), self.fold(Borders)
 
 
 def decide(state: BorderState, r: Recorded) -> Iterable[Decision]:
@@ -119,6 +119,7 @@ WORKER = Worker(
             *(BorderEntryAdded, BorderEntryRemoved, BorderEntryFailed),
         }
     ),
+    says=frozenset({DirectConnectSettled, VpcConnectionFailed, VpcConnectionReady, VpcDisconnected}),
     decide=decide,
     settle=settle,
 )

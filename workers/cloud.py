@@ -46,7 +46,7 @@ from workers.cloud_effects import (
     EnsureEni,
 )
 from workers.effects import AnyEffect, Result
-from workers.worker import AUDIT_EVERY_US, Decision, Due, Emit, Now, Perform, State, Worker
+from workers.worker import AUDIT_EVERY_US, Decision, Due, Emit, Folds, Now, Perform, State, Worker
 
 #: How long a leak must have been known before it is collected, microseconds.
 GRACE_US = 300_000_000
@@ -59,9 +59,14 @@ _SETTLED = frozenset({"available", "attached", "error", "deleted"})
 class CloudState(State):
     """The nodes, the ports, which hosts live, and the ENIs."""
 
-    def __init__(self) -> None:
-        self.world, self.ports, self.hosts, self.enis = World(), Ports(), Hosts(), Enis()
-        super().__init__(self.world, self.ports, self.hosts, self.enis)
+    def __init__(self, folds: Folds) -> None:
+        super().__init__(folds)
+        self.world, self.ports, self.hosts, self.enis = (
+            self.fold(World),
+            self.fold(Ports),
+            self.fold(Hosts),
+            self.fold(Enis),
+        )
 
 
 def decide(state: CloudState, r: Recorded) -> Iterable[Decision]:
@@ -270,6 +275,7 @@ WORKER = Worker(
             *(PortFloatingIpRequested, CloudAuditRequested, CloudAudited),
         }
     ),
+    says=frozenset({PortFloatingIpRefused, PortOverlayRemoved, PortOverlayReported}),
     decide=decide,
     settle=settle,
     due=due,

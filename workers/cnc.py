@@ -21,7 +21,9 @@ from bus.events import (
     LeafAudited,
     LeafAuditRequested,
     LeafInterfaceShut,
+    LeafMacCleared,
     LeafMacClearRequested,
+    LeafMacDuplicateDetected,
     LeafVlanAdded,
     LeafVlanEvent,
     LeafVlanFailed,
@@ -206,6 +208,9 @@ WORKER = Worker(
             *(NetworkCreated, LeafAdded, HostResynced, LeafInterfaceShut),
             *(InstanceDrifted, LeafMacClearRequested),
         }
+    ),
+    says=frozenset(
+        {HostFenced, LeafMacCleared, LeafMacDuplicateDetected, PortOverlayRemoved, PortOverlayReported, PortRegistered}
     ),
     decide=decide,
     settle=settle,

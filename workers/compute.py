@@ -38,15 +38,20 @@ from workers import bare_metal
 from workers.bare_metal import is_bare
 from workers.claims import claim
 from workers.effects import AnyEffect, PlugVnic, Result, ResyncHost, UnplugVnic
-from workers.worker import Decision, Emit, Perform, State, Worker
+from workers.worker import Decision, Emit, Folds, Perform, State, Worker
 
 
 class ComputeState(State):
     """The hosts served, whether they are alive, and their instances and ports."""
 
-    def __init__(self) -> None:
-        self.world, self.instances, self.ports, self.hosts = World(), Instances(), Ports(), Hosts()
-        super().__init__(self.world, self.instances, self.ports, self.hosts)
+    def __init__(self, folds: Folds) -> None:
+        super().__init__(folds)
+        self.world, self.instances, self.ports, self.hosts = (
+            self.fold(World),
+            self.fold(Instances),
+            self.fold(Ports),
+            self.fold(Hosts),
+        )
 
 
 def port_id(instance: str) -> str:
@@ -220,6 +225,7 @@ WORKER = Worker(
             *(HostReturned, HostAuditRequested),
         }
     ),
+    says=frozenset({HostAudited, PortBindRequested, PortClaimRequested, PortCreateRequested, PortDeleteRequested}),
     decide=decide,
     settle=settle,
     per_host=True,

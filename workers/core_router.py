@@ -16,15 +16,15 @@ from bus.events import (
 )
 from projections.gateways import GatewayRow, Gateways
 from workers.effects import AnyEffect, Result, RouterGateway
-from workers.worker import Decision, Perform, State, Worker
+from workers.worker import Decision, Folds, Perform, State, Worker
 
 
 class RouterState(State):
     """What the router should hold and does hold."""
 
-    def __init__(self) -> None:
-        self.gateways = Gateways()
-        super().__init__(self.gateways)
+    def __init__(self, folds: Folds) -> None:
+        super().__init__(folds)
+        self.gateways = self.fold(Gateways)
 
 
 def decide(state: RouterState, r: Recorded) -> Iterable[Decision]:
@@ -65,6 +65,7 @@ WORKER = Worker(
     name="core-router",
     state=RouterState,
     inputs=frozenset({SubnetCreated, NetworkGatewayChanged, RouterAdded}),
+    says=frozenset(),
     decide=decide,
     settle=settle,
 )

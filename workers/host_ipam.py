@@ -40,7 +40,7 @@ from projections.hosts import Hosts
 from projections.instances import ENDED, Instances
 from projections.ports import Ports
 from workers.claims import claim, mac_of
-from workers.worker import Decision, Emit, State, Worker, settles_nothing
+from workers.worker import Decision, Emit, Folds, State, Worker, settles_nothing
 
 NAME = "host-ipam"
 #: The models whose addresses hosts give out.
@@ -109,10 +109,15 @@ class Requests(Fold):
 class HostIpamState(State):
     """The hosts served: their blocks, their instances and ports, and the requests that wait for an address."""
 
-    def __init__(self) -> None:
-        self.blocks, self.ports, self.instances, self.hosts = Blocks(), Ports(), Instances(), Hosts()
-        self.requests = Requests()
-        super().__init__(self.blocks, self.ports, self.instances, self.hosts, self.requests)
+    def __init__(self, folds: Folds) -> None:
+        super().__init__(folds)
+        self.blocks, self.ports, self.instances, self.hosts = (
+            self.fold(Blocks),
+            self.fold(Ports),
+            self.fold(Instances),
+            self.fold(Hosts),
+        )
+        self.requests = self.fold(Requests)
 
 
 def decide(state: HostIpamState, r: Recorded) -> Iterable[Decision]:
@@ -271,4 +276,11 @@ INPUTS: frozenset[type[Event]] = frozenset(
         *(HostDraining, PortDeleted, PortClaimCleared),
     }
 )
-WORKER = Worker(name=NAME, state=HostIpamState, inputs=INPUTS, decide=decide, settle=settles_nothing, per_host=True)
+#: What is decided.
+SAYS: frozenset[type[Event]] = frozenset(
+    {HostBlockReleaseRefused, HostBlockReleased, HostBlockRequested, PortAddressOffered, PortAllocated, PortBound}
+)
+
+WORKER = Worker(
+    name=NAME, state=HostIpamState, inputs=INPUTS, says=SAYS, decide=decide, settle=settles_nothing, per_host=True
+)

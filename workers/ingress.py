@@ -31,7 +31,7 @@ from workers.effects import INGRESS, AnyEffect, ConfigureIngress, Result
 from workers.ingress_plan import HOST_EVENTS, PORT_EVENTS, Endpoints
 from workers.models.model import Refusal
 from workers.policy_rules import PORT_MAX
-from workers.worker import Decision, Emit, Perform, State, Worker
+from workers.worker import Decision, Emit, Folds, Perform, State, Worker
 
 #: Suffixes are added to the name, and the whole is the id of an instance.
 NAME_MAX = 36
@@ -42,11 +42,11 @@ LABEL = "ingress"
 class IngressState(State):
     """The clusters and ingresses, the instances and ports, and which pods are behind what."""
 
-    def __init__(self) -> None:
-        self.world, self.clusters, self.instances = World(), Clusters(), Instances()
-        self.ports, self.pods = Ports(), PodLabels()
-        self.endpoints = Endpoints(self.clusters, self.ports, self.pods)
-        super().__init__(self.world, self.instances, self.ports, self.pods, self.clusters, self.endpoints)
+    def __init__(self, folds: Folds) -> None:
+        super().__init__(folds)
+        self.world, self.clusters, self.instances = self.fold(World), self.fold(Clusters), self.fold(Instances)
+        self.ports, self.pods = self.fold(Ports), self.fold(PodLabels)
+        self.endpoints = self.own(Endpoints(self.clusters, self.ports, self.pods))
 
 
 def decide(state: IngressState, r: Recorded) -> Iterable[Decision]:
@@ -194,6 +194,7 @@ WORKER = Worker(
             *HOST_EVENTS,
         }
     ),
+    says=frozenset({IngressAdded, IngressCreated, IngressRefused, InstanceDeleteRequested, SpawnRequested}),
     decide=decide,
     settle=settle,
 )

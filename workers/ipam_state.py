@@ -16,22 +16,20 @@ from projections.policies import Policies
 from projections.ports import Ports
 from projections.vpcs import Vpcs
 from projections.world import World
-from workers.worker import Decision, State
+from workers.worker import Decision, Folds, State
 
 
 class IpamState(State):
     """The world, the ports and who owns them, every address and VLAN in use, which hosts live, and how VPCs connect."""
 
-    def __init__(self) -> None:
-        self.world, self.ports, self.addresses = World(), Ports(), Addresses()
-        self.instances, self.hosts = Instances(), Hosts()
-        self.policies, self.clusters = Policies(), Clusters()
-        self.vpcs, self.requests = Vpcs(), NetworkRequests()
-        self.capacity, self.operations, self.blocks = Capacity(), Operations(), Blocks()
+    def __init__(self, folds: Folds) -> None:
+        super().__init__(folds)
+        self.world, self.ports, self.addresses = self.fold(World), self.fold(Ports), self.fold(Addresses)
+        self.instances, self.hosts = self.fold(Instances), self.fold(Hosts)
+        self.policies, self.clusters = self.fold(Policies), self.fold(Clusters)
+        self.vpcs, self.requests = self.fold(Vpcs), self.fold(NetworkRequests)
+        self.capacity, self.operations, self.blocks = self.fold(Capacity), self.fold(Operations), self.fold(Blocks)
         self.looked_us = 0
-        folds = (self.world, self.ports, self.addresses, self.instances, self.hosts, self.vpcs)
-        requests = (self.requests, self.policies, self.clusters, self.capacity, self.operations)
-        super().__init__(*folds, *requests, self.blocks)
 
 
 #: Answers one request that is not about a port: (state, record, event) -> decisions.

@@ -8,16 +8,16 @@ from projections.leaves import LeafInterfaceRow, Leaves
 from projections.mac_duplicates import MacDuplicates
 from projections.trunks import Trunks
 from workers.effects import AuditLeaf, LeafVlan, Result, WishedEntry
-from workers.worker import AUDIT_EVERY_US, Decision, Due, Now, Perform, State
+from workers.worker import AUDIT_EVERY_US, Decision, Due, Folds, Now, Perform, State
 
 
 class CncState(State):
     """CNC's own database."""
 
-    def __init__(self) -> None:
-        self.leaves, self.trunks, self.duplicates = Leaves(), Trunks(), MacDuplicates()
+    def __init__(self, folds: Folds) -> None:
+        super().__init__(folds)
+        self.leaves, self.trunks, self.duplicates = self.fold(Leaves), self.fold(Trunks), self.fold(MacDuplicates)
         self.watching_since_us = 0
-        super().__init__(self.leaves, self.trunks, self.duplicates)
 
 
 def wish(entry: LeafInterfaceRow) -> LeafVlan:

@@ -21,7 +21,7 @@ from bus.events import (
 )
 from projections.hosts import Hosts, HostStateRow
 from projections.world import HostRow, World
-from workers.worker import Decision, Due, Emit, Now, State, Worker, settles_nothing
+from workers.worker import Decision, Due, Emit, Folds, Now, State, Worker, settles_nothing
 
 #: How long an agent may be silent before its host is suspected, and before it is taken for dead, microseconds.
 SUSPECT_US = 15_000_000
@@ -36,11 +36,11 @@ class LivenessState(State):
     ``watching_since_us``: from when on silence counts. ``heard_us``: when each host was heard last.
     """
 
-    def __init__(self) -> None:
-        self.world, self.hosts = World(), Hosts()
+    def __init__(self, folds: Folds) -> None:
+        super().__init__(folds)
+        self.world, self.hosts = self.fold(World), self.fold(Hosts)
         self.watching_since_us = 0
         self.heard_us: dict[str, int] = {}
-        super().__init__(self.world, self.hosts)
 
 
 def decide(state: LivenessState, r: Recorded) -> Iterable[Decision]:
@@ -138,6 +138,7 @@ WORKER = Worker(
     name="liveness",
     state=LivenessState,
     inputs=frozenset({HostFailRequested, HostDrainRequested, HostReturnRequested, HostResynced}),
+    says=frozenset({HostDown, HostDraining, HostRefused, HostReturned, HostUp}),
     decide=decide,
     settle=settles_nothing,
     due=due,

@@ -18,7 +18,7 @@ from bus.events import Event, WorkerStarted
 from bus.subjects import key_of, name_of
 from projections.fold import AHEAD
 from workers.effects import AnyEffect, Result
-from workers.worker import Emit, Now, Worker
+from workers.worker import Commons, Emit, Folds, Now, Worker
 
 
 class Planned(NamedTuple):
@@ -39,13 +39,17 @@ class Output(NamedTuple):
 
 
 class Machine:
-    """Runs one ``Worker`` over a log. ``hosts`` limits a per-host worker to these; None serves all."""
+    """Runs one ``Worker`` over a log. ``hosts`` limits a per-host worker to these; None serves all.
 
-    def __init__(self, worker: Worker, hosts: frozenset[str] | None = None) -> None:
+    ``commons``: folds that it shares with other machines, which take each event in before this machine does.
+    """
+
+    def __init__(self, worker: Worker, hosts: frozenset[str] | None = None, commons: Commons | None = None) -> None:
         self.worker = worker
-        self.state = worker.state()
-        self.position = 0
         self._hosts = hosts if worker.per_host else None
+        # One that serves some hosts is handed their events alone, so its folds are like nobody else's.
+        self.state = worker.state(Folds(worker.says, commons if self._hosts is None else None))
+        self.position = 0
         self._ahead: dict[str, Event] = {}
         self._open: dict[int, int] = {}
         #: What earlier runs of this worker have said about inputs that are decided on again.
@@ -57,7 +61,7 @@ class Machine:
         return next(iter(self._open)) - 1 if self._open else self.position
 
     def wants(self, event_type: type[Event]) -> bool:
-        """Whether this worker folds or decides on ``event_type`` at all."""
+        """Whether this machine is to be given events of ``event_type``: it decides on them or folds them."""
         return event_type in self.worker.inputs or self.state.handles(event_type)
 
     def decides_on(self, r: Recorded) -> bool:
@@ -199,6 +203,8 @@ class Machine:
         )
 
     def _apply(self, envelope: Envelope) -> None:
+        if type(envelope.event) not in self.worker.says:  # what is shared would not have it until the log brings it
+            raise TypeError(f"{self.worker.name} decides what is not among what it says: {envelope.event}")
         if self.state.handles(type(envelope.event)):
             self._ahead[envelope.id] = envelope.event
         self.state.evolve(

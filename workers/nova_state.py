@@ -12,19 +12,23 @@ from workers.deadlines import Deadlines
 from workers.models import allocator_of, host_kinds
 from workers.models.model import IPAM
 from workers.scheduler import Scheduler
-from workers.worker import Decision, Emit, State
+from workers.worker import Decision, Emit, Folds, State
 
 
 class NovaState(State):
     """The world, the instances, their ports, which hosts live, how full they are, and what is to be done by when."""
 
-    def __init__(self) -> None:
-        self.world, self.instances, self.ports, self.hosts = World(), Instances(), Ports(), Hosts()
-        self.operations = Operations()
-        self.scheduler = Scheduler(self.world, self.instances, self.hosts)
-        self.deadlines = Deadlines(self.instances)
-        folds = (self.world, self.instances, self.ports, self.hosts, self.scheduler, self.deadlines)
-        super().__init__(*folds, self.operations)
+    def __init__(self, folds: Folds) -> None:
+        super().__init__(folds)
+        self.world, self.instances, self.ports, self.hosts = (
+            self.fold(World),
+            self.fold(Instances),
+            self.fold(Ports),
+            self.fold(Hosts),
+        )
+        self.operations = self.fold(Operations)
+        self.scheduler = self.own(Scheduler(self.world, self.instances, self.hosts))
+        self.deadlines = self.own(Deadlines(self.instances))
 
 
 def kinds_for(state: NovaState, network: str | None, label: str | None, kind: str) -> frozenset[str]:

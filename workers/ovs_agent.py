@@ -37,16 +37,16 @@ from workers.effects import (
     ResyncFlows,
     ResyncHost,
 )
-from workers.worker import AUDIT_EVERY_US, Decision, Due, Emit, Now, Perform, State, Worker
+from workers.worker import AUDIT_EVERY_US, Decision, Due, Emit, Folds, Now, Perform, State, Worker
 
 
 class AgentState(State):
     """The hosts served and their ports."""
 
-    def __init__(self) -> None:
-        self.world, self.ports, self.hosts = World(), Ports(), Hosts()
+    def __init__(self, folds: Folds) -> None:
+        super().__init__(folds)
+        self.world, self.ports, self.hosts = self.fold(World), self.fold(Ports), self.fold(Hosts)
         self.watching_since_us = 0
-        super().__init__(self.world, self.ports, self.hosts)
 
 
 def decide(state: AgentState, r: Recorded) -> Iterable[Decision]:
@@ -205,6 +205,7 @@ WORKER = Worker(
     name="ovs-agent",
     state=AgentState,
     inputs=frozenset({PortPlugged, PortUnplugged, HostReturned, HostAgentStarted, HostAuditRequested, HostAudited}),
+    says=frozenset({HostAudited}),
     decide=decide,
     settle=settle,
     due=due,

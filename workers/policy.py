@@ -32,16 +32,16 @@ from projections.port_rows import PortRow
 from projections.ports import Ports
 from workers.effects import AnyEffect, InstallPolicy, Result
 from workers.policy_compiler import Compiled, Plan
-from workers.worker import Decision, Emit, Perform, State, Worker
+from workers.worker import Decision, Emit, Folds, Perform, State, Worker
 
 
 class PolicyState(State):
     """The policies, what they come to for each identity, the ports, and which hosts live."""
 
-    def __init__(self) -> None:
-        self.policies, self.ports, self.hosts = Policies(), Ports(), Hosts()
-        self.plan = Plan(self.policies)
-        super().__init__(self.policies, self.plan, self.ports, self.hosts)
+    def __init__(self, folds: Folds) -> None:
+        super().__init__(folds)
+        self.policies, self.ports, self.hosts = self.fold(Policies), self.fold(Ports), self.fold(Hosts)
+        self.plan = self.own(Plan(self.policies))
 
 
 def decide(state: PolicyState, r: Recorded) -> Iterable[Decision]:
@@ -166,6 +166,7 @@ WORKER = Worker(
             *(HostUp, HostDown, HostAgentStarted, HostAudited),
         }
     ),
+    says=frozenset({PolicyApplied}),
     decide=decide,
     settle=settle,
 )

@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import stamina
@@ -13,7 +13,7 @@ import structlog
 
 from bus.envelope import Recorded, Rejected, now_us
 from bus.errors import Conflict, LogMismatch, LogUnavailable
-from bus.events import EVENT_TYPES
+from bus.events import EVENT_TYPES, Event
 from bus.log import Beats, Checkpoints, Log
 from bus.memory import MemoryBeats
 from bus.subjects import key_of, name_of
@@ -22,7 +22,7 @@ from workers.devices.protocol import Devices
 from workers.errors import DevicesUnavailable
 from workers.machine import Machine, Output, Planned
 from workers.performer import Performer
-from workers.worker import Now, Worker
+from workers.worker import Commons, Now, Worker
 
 #: How often checkpoints are saved, seconds. An old one only costs deciding again at the next start.
 CHECKPOINT_EVERY_S = 2.0
@@ -99,25 +99,28 @@ class Runner:
         return refold
 
     async def _run_once(self) -> None:
-        machines = [Machine(role.worker, role.hosts) for role in self._roles]
+        commons = Commons()
+        machines = [Machine(role.worker, role.hosts, commons) for role in self._roles]
         try:
             async with asyncio.TaskGroup() as tasks:
                 appender = Appender(self._bus)
                 performer = Performer(self._devices, appender, tasks, self._clock)
                 tasks.create_task(appender.run(), name="append")
-                await self._catch_up(machines, appender, performer)
+                await self._catch_up(machines, commons, appender, performer)
                 # Not before: what was folded and not decided yet must stay above the checkpoint.
                 tasks.create_task(self._save_checkpoints(machines), name="save checkpoints")
                 self._wake(machines, appender)
                 tasks.create_task(self._tell_time(machines, appender), name="tell the time")
                 tasks.create_task(self._send_beats(machines), name="send beats")
                 self.ready.set()
-                await self._follow(machines, appender, performer)
+                await self._follow(machines, commons, appender, performer)
         except BaseExceptionGroup as group:
             expected, other = group.split((Conflict, LogUnavailable))
             raise _first(other or expected or group) from group
 
-    async def _catch_up(self, machines: list[Machine], appender: Appender, performer: Performer) -> None:
+    async def _catch_up(
+        self, machines: list[Machine], commons: Commons, appender: Appender, performer: Performer
+    ) -> None:
         """Fold the past, then decide on what may not have been dealt with."""
         saved = [await self._checkpoints.load(role.checkpoint_name) for role in self._roles]
         until = await self._bus.last_position()  # after: another process may save a later one meanwhile
@@ -127,6 +130,7 @@ class Runner:
         async for batch in self._bus.read(0, until, self._subject):
             self._tell_newer(batch.rejects)
             for r in batch.records:
+                commons.evolve(r)
                 for machine, checkpoint in zip(machines, saved, strict=True):
                     machine.replay(r, checkpoint)
                     if r.position > checkpoint and machine.decides_on(r):
@@ -138,13 +142,14 @@ class Runner:
             _append(machine, machine.started(checkpoint, self._subject, now), appender)
         log.info("caught up", position=until, decided_again=len(undecided), workers=[m.worker.name for m in machines])
 
-    async def _follow(self, machines: list[Machine], appender: Appender, performer: Performer) -> None:
+    async def _follow(
+        self, machines: list[Machine], commons: Commons, appender: Appender, performer: Performer
+    ) -> None:
         takers = {kind: [m for m in machines if m.wants(kind)] for kind in EVENT_TYPES}
         async for batch in self._bus.follow(self.position, self._subject):
             self._tell_newer(batch.rejects)
             now = self._clock()
-            outputs = ((machine, machine.step(r, now)) for r in batch.records for machine in takers[type(r.event)])
-            self._carry_out(outputs, appender, performer)
+            self._carry_out(_steps(batch.records, commons, takers, now), appender, performer)
             self._reached(machines, batch.last)
             await appender.room()
 
@@ -231,6 +236,16 @@ class Runner:
             log.warning("checkpoint not saved", checkpoint=name, position=position, reason=str(error))
             return False
         return True
+
+
+def _steps(
+    records: Iterable[Recorded], commons: Commons, takers: Mapping[type[Event], list[Machine]], now_us: int
+) -> Iterator[tuple[Machine, Output | None]]:
+    """Each event through what the machines share, and then through each machine that is to be given it."""
+    for r in records:
+        commons.evolve(r)
+        for machine in takers[type(r.event)]:
+            yield machine, machine.step(r, now_us)
 
 
 def _append(machine: Machine, output: Output | None, appender: Appender) -> None:

@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from bus.envelope import Recorded
 from bus.events import Event
@@ -30,15 +30,70 @@ class Perform(NamedTuple):
 Decision = Emit | Perform
 
 
-class State:
-    """A worker's state: the folds it reads. Each event goes to those that handle it."""
+F = TypeVar("F", bound=Fold)
+_Evolvers = dict[type[Event], list[Callable[[Recorded, Event], object]]]
 
-    def __init__(self, *folds: Fold) -> None:
-        self._placing = [fold.placed for fold in folds if type(fold).placed is not Fold.placed]
-        self._evolvers: dict[type[Event], list[Callable[[Recorded, Event], object]]] = {}
-        for fold in folds:
-            for event_type in fold.inputs():
-                self._evolvers.setdefault(event_type, []).append(fold.evolver(event_type))
+
+class Commons:
+    """The folds that the workers of one process have in common: those that none of them folds ahead of the log."""
+
+    def __init__(self) -> None:
+        self._folds: dict[type[Fold], Fold] = {}
+        self._evolvers: _Evolvers = {}
+        self.position = 0
+
+    def fold(self, kind: type[F]) -> F:
+        """The one fold of this kind; made when it is asked for first, which must be before the first event."""
+        if kind not in self._folds:
+            self._folds[kind] = fold = kind()
+            _add(self._evolvers, fold)
+        return self._folds[kind]  # type: ignore[return-value]  # filed under its own type
+
+    def evolve(self, recorded: Recorded) -> None:
+        """Take one event in, before any worker does. A redelivered one (position not above the last) does nothing."""
+        if recorded.position > self.position:
+            self.position = recorded.position
+            event = recorded.event
+            for evolve in self._evolvers.get(type(event), ()):
+                evolve(recorded, event)
+
+    def handles(self, event_type: type[Event]) -> bool:
+        """Whether any of these folds handles ``event_type``."""
+        return event_type in self._evolvers
+
+
+class Folds(NamedTuple):
+    """Where a state gets its folds from: ``commons`` has those that no event of ``says`` is folded into.
+
+    What a worker decides is folded before the log has it, into folds of its own. Where it decides nothing that a fold
+    handles, that fold is a function of the log alone: the same for all workers of a process. None: they have none.
+    """
+
+    says: frozenset[type[Event]] = frozenset()
+    commons: Commons | None = None
+
+
+class State:
+    """A worker's state: the folds it reads. Each event goes to those of its own that handle it, oldest first."""
+
+    def __init__(self, folds: Folds) -> None:
+        self._folds = folds
+        self._placing: list[Callable[[Recorded], None]] = []
+        self._evolvers: _Evolvers = {}
+
+    def fold(self, kind: type[F]) -> F:
+        """A fold of this kind: one of its own, or that of all workers of the process."""
+        says, commons = self._folds
+        if commons is not None and says.isdisjoint(kind.inputs()):
+            return commons.fold(kind)
+        return self.own(kind())
+
+    def own(self, fold: F) -> F:
+        """``fold`` as one of its own, for folds that are made of others: they take each event after those."""
+        _add(self._evolvers, fold)
+        if type(fold).placed is not Fold.placed:
+            self._placing.append(fold.placed)
+        return fold
 
     def evolve(self, recorded: Recorded) -> None:
         """Take one event in."""
@@ -52,8 +107,13 @@ class State:
             placed(recorded)
 
     def handles(self, event_type: type[Event]) -> bool:
-        """Whether any fold of this state handles ``event_type``."""
+        """Whether any fold of its own handles ``event_type``."""
         return event_type in self._evolvers
+
+
+def _add(evolvers: _Evolvers, fold: Fold) -> None:
+    for event_type in fold.inputs():
+        evolvers.setdefault(event_type, []).append(fold.evolver(event_type))
 
 
 #: How often each device is compared with the log, microseconds.
@@ -88,7 +148,8 @@ def wakes_quietly(state: Any) -> Iterable[Event]:
 
 
 class Worker(NamedTuple):
-    """One role. ``inputs`` are the events it decides on; ``per_host``: it acts for hosts, and may serve only some.
+    """One role. ``inputs`` are the events it decides on, ``says`` those that it may decide; what the clock makes true
+    and what effects come to are not among them. ``per_host``: it acts for hosts, and may serve only some.
 
     ``due`` is the only place where time enters: what it answers goes to the log, and is decided on when it comes back.
     ``wake`` is asked once, when the worker has caught up with the log. ``beats``: it says which of the hosts that
@@ -96,8 +157,9 @@ class Worker(NamedTuple):
     """
 
     name: str
-    state: Callable[[], State]
+    state: Callable[[Folds], State]
     inputs: frozenset[type[Event]]
+    says: frozenset[type[Event]]
     decide: Callable[[Any, Recorded], Iterable[Decision]]
     settle: Callable[[AnyEffect, Result], Iterable[Event]]
     due: Callable[[Any, Now], Iterable[Due]] = nothing_due

@@ -11,7 +11,7 @@ from driftline.simulator.bus import Client
 from driftline.simulator.devices import Hands
 from driftline.simulator.loop import dice, now_us
 from workers.runner import Role, Runner
-from workers.worker import State, Worker
+from workers.worker import Folds, State, Worker
 
 if TYPE_CHECKING:
     from driftline.simulator.site import Site
@@ -119,8 +119,8 @@ class Process:
         if probability and self._chance.random() < probability:
             self.crash(self._chance.uniform(0.01, self.habit.down_s))
 
-    def _new_state(self) -> State:
-        self.state = self.worker.state()
+    def _new_state(self, folds: Folds) -> State:
+        self.state = self.worker.state(folds)
         return self.state
 
     def _ended(self, task: "asyncio.Task[None]") -> None:

@@ -41,7 +41,7 @@ from workers.devices.simulated.fabric import Fabric, Place
 from workers.devices.simulated.walks import WALKS, Packet, Walk
 from workers.effects import AnyEffect, PortEntry, Result
 from workers.models import NetworkModel, Refusal, Segment
-from workers.worker import Decision, Perform, State, Worker
+from workers.worker import Decision, Folds, Perform, State, Worker
 
 PATCHER = "patcher"
 
@@ -70,9 +70,9 @@ def may_move(port: PortRow, source: HostRow, target: HostRow) -> Refusal | None:
 
 
 class PatcherState(State):
-    def __init__(self) -> None:
-        self.ports = Ports()
-        super().__init__(self.ports)
+    def __init__(self, folds: Folds) -> None:
+        super().__init__(folds)
+        self.ports = self.fold(Ports)
 
 
 def decide(state: PatcherState, r: Recorded) -> Iterable[Decision]:
@@ -167,7 +167,7 @@ def send(packet: Packet) -> Place:
     raise StoppedError(f"{panel}: nobody on bar {bar} has {packet.dst_ip}")
 
 
-WORKER = Worker(PATCHER, PatcherState, frozenset({PortBound, PortUnbound}), decide, settle)
+WORKER = Worker(PATCHER, PatcherState, frozenset({PortBound, PortUnbound}), frozenset(), decide, settle)
 MODEL = NetworkModel("patch", frozenset({"server"}), segment, check, may_move, workers=(WORKER,))
 KIND = Kind("panel", Panel, panel_of)
 WALK = Walk("patch", takes, send)

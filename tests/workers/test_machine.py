@@ -1,10 +1,12 @@
 """The machine: own decisions are applied once, positions stay open until all they led to is on disk."""
 
+import msgspec
 import pytest
 
 from bus.envelope import Envelope, Recorded, recorded
 from bus.errors import Conflict
 from bus.events import Event, LeafVlanAdded, PortBindRequested, PortPlugged, PortUnplugged
+from projections.ports import Ports
 from tests.workers.playbook import (
     L1,
     L2,
@@ -19,10 +21,10 @@ from tests.workers.playbook import (
     terminating,
     unbound,
 )
-from workers import cnc, compute, ipam, nova
+from workers import cnc, compute, ipam, nova, ovs_agent
 from workers.effects import AnyEffect, PlugVnic, Result
 from workers.machine import Machine, Output, Planned
-from workers.worker import State, Worker
+from workers.worker import Commons, Emit, Folds, State, Worker
 
 PLUGGED = say(PortPlugged, received_us=1)
 
@@ -205,7 +207,40 @@ def test_a_worker_without_effects_settles_none() -> None:
 
 
 def test_a_state_without_folds_handles_nothing() -> None:
-    assert not State().handles(PortPlugged)
+    assert not State(Folds()).handles(PortPlugged)
+
+
+def test_what_a_worker_never_decides_is_folded_once_for_all_of_a_process() -> None:
+    commons = Commons()
+    agent, agents, compute_here, server = (
+        Machine(ovs_agent.WORKER, None, commons),
+        Machine(ovs_agent.WORKER, frozenset({"h1"}), commons),
+        Machine(compute.WORKER, None, commons),
+        Machine(nova.WORKER, None, commons),
+    )
+    assert agent.state.ports is server.state.ports is commons.fold(Ports)  # type: ignore[attr-defined]
+    assert compute_here.state.ports is not agent.state.ports  # type: ignore[attr-defined]  # it asks for their binding
+    assert agents.state.ports is not agent.state.ports  # type: ignore[attr-defined]  # it hears of its own host alone
+    assert not agent.wants(PortBindRequested)
+
+
+def test_what_is_shared_takes_each_event_once() -> None:
+    commons = Commons()
+    ports = commons.fold(Ports)
+    for position, event in enumerate((*WORLD, allocated()), 1):
+        commons.evolve(at(position, event))
+    (row,) = ports.tables["ports"].values()
+    before = msgspec.structs.replace(row)
+    commons.evolve(at(position, unbound()))
+    commons.evolve(at(2, unbound()))
+    assert ports.tables["ports"] == {(row.port,): before}
+    assert commons.position == position
+
+
+def test_a_worker_may_not_decide_what_it_does_not_say() -> None:
+    says_more = cnc.WORKER._replace(decide=lambda state, r: [Emit(unbound())])
+    with pytest.raises(TypeError, match="cnc decides what is not among what it says"):
+        machine_of(says_more).step(at(30, allocated()), 7)
 
 
 def test_the_playbook_itself_notices_a_difference() -> None:
