@@ -18,10 +18,10 @@ from bus.events import (
     InstanceTerminating,
 )
 from driftline.client import Client
+from driftline.current import rows, wait_projected
 from driftline.errors import NotDone
 from driftline.plane import Plane
 from driftline.stack import Stack
-from driftline.state import rows, wait_projected
 from projections.drifts import DriftRow, Drifts
 from projections.instances import MOVABLE, InstanceRow
 

@@ -6,11 +6,11 @@ import stamina
 
 from bus.envelope import now_us
 from bus.errors import LogUnavailable
+from driftline.current import wait_projected
 from driftline.load import Harness, Tally
 from driftline.plane import Plane
 from driftline.report import Report, make_report
 from driftline.stack import Stack
-from driftline.state import wait_projected
 from driftline.trace import TimedRequest
 from projections.errors import DatabaseUnavailable
 

@@ -12,8 +12,8 @@ from typing import Any, cast
 import msgspec
 
 from driftline.channel import BusChannel
+from driftline.current import rows
 from driftline.stack import Stack
-from driftline.state import rows
 from projections.drifts import DriftRow
 from projections.hosts import HostStateRow
 from projections.port_rows import PortRow, StaleClaimRow

@@ -15,7 +15,7 @@ from bus.recording import open_recording
 from driftline.book import Book, open_book
 from driftline.errors import UsageError
 from driftline.stack import Options, open_bus, open_stack
-from driftline.state import Now, State, Then, current_projections
+from driftline.state import State, Then
 from projections.refold import Progress, no_progress
 
 _AGO = re.compile(r"(\d+)\s*(s|m|h|d)(\s+ago)?")
@@ -55,6 +55,8 @@ async def open_state(reading: Reading) -> AsyncIterator[State]:
         async with open_past(reading) as past:
             yield past.state
         return
+    from driftline.current import Now, current_projections
+
     async with open_stack(reading.options) as stack, current_projections(stack):
         yield Now(stack.database)
 

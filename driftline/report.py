@@ -4,10 +4,10 @@ from typing import cast
 
 import msgspec
 
+from driftline.current import rows
 from driftline.load import Tally
 from driftline.proof import prove
 from driftline.stack import Stack
-from driftline.state import rows
 from projections.port_rows import PortRow
 from projections.port_states import PAIRS
 from projections.verify import Verdict, verify

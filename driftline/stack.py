@@ -2,25 +2,27 @@
 
 In this order: the addresses given; a driftline that runs already; embedded servers, in ``--data`` or in a temporary
 folder. Whatever was started here is stopped at the end.
+
+What speaks to a server is loaded when it is connected to: a recording needs none, a question about the log no database.
 """
 
 import fcntl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import msgspec
 import structlog
 
-from bus import jetstream
-from bus.embedded import embedded_nats, embedded_postgres_server
 from bus.log import Beats, Checkpoints, Quarantine, RawLog
 from bus.shared import shared
 from driftline import discovery
 from driftline.errors import UsageError
-from projections.postgres import Database, place_of
-from projections.postgres import connect as connect_database
+
+if TYPE_CHECKING:
+    from bus.jetstream import Connection
+    from projections.postgres import Database
 
 log = structlog.get_logger("stack")
 
@@ -50,7 +52,7 @@ class Bus(msgspec.Struct, frozen=True, kw_only=True):
     """Open connections to NATS."""
 
     servers: Servers
-    connection: jetstream.Connection
+    connection: "Connection"
     log: RawLog
     checkpoints: Checkpoints
     beats: Beats
@@ -60,7 +62,7 @@ class Bus(msgspec.Struct, frozen=True, kw_only=True):
 class Stack(Bus, frozen=True, kw_only=True):
     """Open connections to NATS and PostgreSQL."""
 
-    database: Database
+    database: "Database"
 
 
 @asynccontextmanager
@@ -77,15 +79,18 @@ async def open_stack(options: Options, *, join_running: bool = True) -> AsyncIte
 
     Raises UsageError, LogUnavailable, DatabaseUnavailable or EmbeddedError, each naming the address or folder.
     """
+    from projections.postgres import connect as connect_database
+
     async with AsyncExitStack() as exits:
         servers = await _servers(options, exits, join_running=join_running, database=True)
         database = await exits.enter_async_context(connect_database(servers.postgres))
+        log.info("database", place=database.place)
         yield Stack(**await _connect(servers, exits), database=database)
 
 
 class _Connected(TypedDict):
     servers: Servers
-    connection: jetstream.Connection
+    connection: "Connection"
     log: RawLog
     checkpoints: Checkpoints
     beats: Beats
@@ -93,6 +98,8 @@ class _Connected(TypedDict):
 
 
 async def _connect(servers: Servers, exits: AsyncExitStack) -> _Connected:
+    from bus import jetstream
+
     connection = await exits.enter_async_context(jetstream.connect(servers.nats))
     return {
         "servers": servers,
@@ -110,13 +117,15 @@ async def _servers(options: Options, exits: AsyncExitStack, *, join_running: boo
         running = discovery.find(data)
         if running is not None:
             return Servers(nats=running.nats, nats_found=True, postgres=running.postgres, postgres_found=True)
+    from bus.embedded import embedded_nats, embedded_postgres_server
+
     if data is not None:
         exits.enter_context(_sole_user(data))
     if not nats:
         nats = (await exits.enter_async_context(embedded_nats(_part(data, "nats")))).url
     if database and not postgres:
         postgres = (await exits.enter_async_context(embedded_postgres_server(_part(data, "postgres")))).url
-    log.info("servers", nats=nats, postgres=place_of(postgres) if postgres else "none", data=str(data or "temporary"))
+    log.info("servers", nats=nats, data=str(data or "temporary"))
     return Servers(
         nats=nats, nats_found=bool(options.nats), postgres=postgres, postgres_found=bool(options.postgres), data=data
     )

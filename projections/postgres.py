@@ -16,9 +16,9 @@ from projections import catalogue, sql
 from projections.edition import CURRENT, Edition
 from projections.errors import DatabaseUnavailable, NoGeneration, NotProjected, SchemaMismatch
 from projections.fold import Row, Table
+from projections.sql import Value
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"  # generic in its stubs only
-Value = str | int | bool
 
 #: How long connecting, and any one statement, may take, seconds.
 CONNECT_TIMEOUT_S, STATEMENT_TIMEOUT_S = 5.0, 60.0

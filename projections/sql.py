@@ -11,6 +11,8 @@ import msgspec
 
 from projections.fold import Row, Table
 
+#: What a column holds, as a person asks for it.
+Value = str | int | bool
 #: "C" collation: text in the order of code points, the same as in Python, and the cheapest index.
 _TYPES: dict[Any, str] = {
     str: 'text COLLATE "C"',

@@ -278,7 +278,16 @@ INPUTS: frozenset[type[Event]] = frozenset(
 )
 #: What is decided.
 SAYS: frozenset[type[Event]] = frozenset(
-    {HostBlockReleaseRefused, HostBlockReleased, HostBlockRequested, PortAddressOffered, PortAllocated, PortBound}
+    {
+        HostBlockReleaseRefused,
+        HostBlockReleased,
+        HostBlockRequested,
+        PortAddressOffered,
+        PortClaimRefused,
+        PortRefused,
+        PortAllocated,
+        PortBound,
+    }
 )
 
 WORKER = Worker(

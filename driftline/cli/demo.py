@@ -9,10 +9,10 @@ from driftline.cli.load import finish, new_prefix, show_report
 from driftline.cli.panel import Panel
 from driftline.cli.plane_options import faults_option
 from driftline.cli.ports import show_timeline
+from driftline.current import rows
 from driftline.exercise import exercise
 from driftline.plane import all_in_one
 from driftline.stack import Options, open_stack
-from driftline.state import rows
 from driftline.trace import Target, burst
 from driftline.world_setup import WorldChoice, describe_world, labels_of_log, world_options
 from projections.spawns import SpawnRow

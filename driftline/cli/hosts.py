@@ -14,13 +14,13 @@ from bus.events import HostDrainRequested, HostFailRequested, HostRefused, HostR
 from driftline.channel import BusChannel
 from driftline.cli.common import people, print_json, print_table, progress_console, reading_options, run, server_options
 from driftline.client import Client
+from driftline.current import rows, wait_projected
 from driftline.errors import NotDone, UsageError
 from driftline.evacuation import Evacuation, Move, evacuate
 from driftline.plane import Plane, working_plane
 from driftline.proof import DriftProof, prove_drifts
 from driftline.reading import Reading, open_state
 from driftline.stack import Options, Stack, open_stack
-from driftline.state import rows, wait_projected
 from driftline.world_setup import world_of_log
 from projections.hosts import HostStateRow
 from projections.port_rows import PortRow

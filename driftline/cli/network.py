@@ -21,10 +21,10 @@ from driftline.answers import Awaited, answers
 from driftline.cli.common import people, print_json, print_table, printable, run, server_options
 from driftline.cli.requests import POSITIVE, parse
 from driftline.client import Client, Published
+from driftline.current import rows, wait_projected
 from driftline.errors import NotDone
 from driftline.plane import working_plane
 from driftline.stack import Options, Stack, open_stack
-from driftline.state import rows, wait_projected
 from driftline.world_setup import world_of_log
 
 _TIMEOUT = click.option(

@@ -12,11 +12,12 @@ from bus.events import AnyEvent, OperationPortsRequested, OperationReleaseReques
 from driftline.cli.common import people, print_json, print_table, reading_options, run, server_options
 from driftline.cli.requests import POSITIVE, parse
 from driftline.client import Client
+from driftline.current import POLL_S, Now, wait_projected
 from driftline.errors import NotDone, UsageError
 from driftline.plane import working_plane
 from driftline.reading import Reading, open_state
 from driftline.stack import Options, open_stack
-from driftline.state import POLL_S, Now, State, wait_projected
+from driftline.state import State
 from projections.operations import OperationItemRow
 from projections.requests import RequestRow
 

@@ -5,10 +5,11 @@ import msgspec
 
 from driftline.channel import BusChannel
 from driftline.cli.common import people, print_json, printable, run, server_options
+from driftline.current import Now, wait_projected
 from driftline.errors import NotDone, UsageError
 from driftline.plane import working_plane
 from driftline.stack import Options, open_stack
-from driftline.state import Now, find_instance, wait_projected
+from driftline.state import find_instance
 from workers.devices.simulated.hops import Route
 from workers.devices.simulated.layouts import LAYOUTS
 from workers.devices.simulated.remote import RemoteDevices

@@ -12,12 +12,12 @@ from driftline.answers import answer
 from driftline.cli.common import people, print_json, print_table, reading_options, run, server_options
 from driftline.cli.requests import POSITIVE, parse
 from driftline.client import Client, Published
+from driftline.current import rows
 from driftline.errors import NotDone, UsageError
 from driftline.plane import working_plane
 from driftline.policy_file import load, parse_http
 from driftline.reading import Reading, open_state
 from driftline.stack import Options, Stack, open_stack
-from driftline.state import rows
 from projections.policies import IdentityRow, PolicyRow
 from projections.port_rows import PortRow
 from workers.policy_rules import PORT_MAX, Flow

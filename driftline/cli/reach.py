@@ -7,10 +7,11 @@ import click
 from driftline.channel import BusChannel
 from driftline.cli.common import people, print_json, run, server_options
 from driftline.cli.policy import flow_of, flow_options
+from driftline.current import Now, rows, wait_projected
 from driftline.errors import NotDone, UsageError
 from driftline.plane import working_plane
 from driftline.stack import Options, Stack, open_stack
-from driftline.state import Now, find_instance, rows, wait_projected
+from driftline.state import find_instance
 from projections.clusters import IngressRow
 from workers.devices.simulated.remote import RemoteDevices
 from workers.devices.simulated.wire import Ask

@@ -19,10 +19,10 @@ from bus.events import (
 )
 from driftline.cli.common import people, print_json, print_table, run, server_options
 from driftline.client import Client
+from driftline.current import rows, wait_projected
 from driftline.errors import NotDone, UsageError
 from driftline.plane import working_plane
 from driftline.stack import Options, Stack, open_stack
-from driftline.state import rows, wait_projected
 from driftline.world_setup import world_of_log
 from projections.hosts import HostStateRow
 from projections.world import World

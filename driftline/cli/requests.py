@@ -10,11 +10,12 @@ import msgspec
 from bus.events import Event, InstanceDeleteRequested, InstanceDriftRequested, SpawnRequested
 from driftline.cli.common import people, print_json, run, server_options
 from driftline.client import Client
+from driftline.current import Now, wait_projected
 from driftline.errors import NotDone, UsageError
 from driftline.outcomes import Outcome
 from driftline.plane import Plane, working_plane
 from driftline.stack import Options, Stack, open_stack
-from driftline.state import Now, find_instance, wait_projected
+from driftline.state import find_instance
 
 E = TypeVar("E", bound=Event)
 Request: TypeAlias = SpawnRequested | InstanceDeleteRequested | InstanceDriftRequested

@@ -9,10 +9,10 @@ from driftline.channel import BusChannel
 from driftline.cli.common import people, print_json, print_table, run, server_options
 from driftline.cli.requests import POSITIVE, parse
 from driftline.client import Client
+from driftline.current import wait_projected
 from driftline.errors import NotDone, UsageError
 from driftline.plane import working_plane
 from driftline.stack import Options, Stack, open_stack
-from driftline.state import wait_projected
 from driftline.world_setup import world_of_log
 from workers.devices.simulated.evpn import Route
 from workers.devices.simulated.remote import RemoteDevices

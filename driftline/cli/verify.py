@@ -7,10 +7,10 @@ import msgspec
 
 from driftline.channel import BusChannel
 from driftline.cli.common import late_progress, people, print_json, print_table, printable, run, server_options
+from driftline.current import current_projections
 from driftline.errors import NotDone, UsageError
 from driftline.invariants.live import Report, audit
 from driftline.stack import Options, open_bus, open_stack
-from driftline.state import current_projections
 from projections.rebuild import rebuild as rebuild_projections
 from projections.verify import Verdict
 from projections.verify import verify as verify_projections

@@ -9,11 +9,11 @@ from bus.events import AnyEvent, InstanceDeleteRequested, InstanceDriftRequested
 from bus.subjects import history_filter
 from driftline.channel import BusChannel
 from driftline.client import Client
+from driftline.current import rows, wait_projected
 from driftline.figures import timed_drift_steps
 from driftline.outcomes import Outcome
 from driftline.proof import DriftProof, Proof, prove, prove_drifts
 from driftline.stack import Options, Stack, open_stack
-from driftline.state import rows, wait_projected
 from projections.drifts import DriftRow
 from projections.port_rows import PortRow
 from projections.verify import verify
