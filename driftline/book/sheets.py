@@ -15,7 +15,7 @@ from bus.upcasting import UPCASTERS
 from driftline.errors import NotDone
 
 #: Raise it when what the file holds changes: files of another format are made anew.
-FORMAT = 2
+FORMAT = 3
 #: How long one process waits while another one writes, seconds.
 BUSY_S = 60.0
 
@@ -26,6 +26,7 @@ CREATE TABLE rejects (position INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE terms (term INTEGER, position INTEGER, PRIMARY KEY (term, position)) WITHOUT ROWID;
 CREATE TABLE versions (version INTEGER PRIMARY KEY, sheet INTEGER NOT NULL, key INTEGER NOT NULL, gone INTEGER NOT NULL,
                        body BLOB NOT NULL);
+CREATE TABLE holders (sheet INTEGER, term INTEGER, key INTEGER, PRIMARY KEY (sheet, term, key)) WITHOUT ROWID;
 CREATE INDEX versions_of_key ON versions (sheet, key, version);
 CREATE INDEX events_by_time ON events (stored_us, position);
 """
