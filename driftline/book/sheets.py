@@ -4,9 +4,10 @@ import fcntl
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_cache_path
 
@@ -63,6 +64,11 @@ class Sheets:
         with _told(self.path), self.db:
             self.db.execute("BEGIN IMMEDIATE")
             yield
+
+    def read(self, query: str, values: Sequence[int | str] = ()) -> list[Any]:
+        """All rows that a query finds. Raises NotDone if the file is torn, naming it."""
+        with _told(self.path):
+            return self.db.execute(query, values).fetchall()
 
     def about(self, name: str) -> int | str | None:
         """What the file says of itself; None if nothing."""

@@ -97,11 +97,11 @@ class RowVersions:
 
     def row(self, table: str, key: Key, position: int) -> Row | None:
         """One row as it was after ``position``; None if there was none. Raises KeyError for an unknown table."""
-        found = self._db.execute(
+        found = self._sheets.read(
             "SELECT gone, body FROM versions WHERE sheet = ? AND key = ? AND version < ? ORDER BY version DESC LIMIT 1",
             (self._numbers[table], _digest(key), _first(position + 1)),
-        ).fetchone()
-        return None if found is None or found[0] else self._row(self._numbers[table], found[1])
+        )
+        return None if not found or found[0][0] else self._row(self._numbers[table], found[0][1])
 
     def rows(self, table: str, position: int, where: Mapping[str, Any] | None = None) -> list[Row]:
         """The rows of ``table`` as they were after ``position`` whose columns equal ``where``, in key order.
@@ -124,12 +124,12 @@ class RowVersions:
 
     def touched(self, after: int, until: int) -> Iterator[Touched]:
         """The rows that events at positions ``after < position <= until`` touched, each once."""
-        rows = self._db.execute(
+        rows = self._sheets.read(
             "SELECT sheet, gone, body, max(version) FROM versions WHERE version >= ? AND version < ? "
             "GROUP BY sheet, key ORDER BY max(version)",
             (_first(after + 1), _first(until + 1)),
         )
-        for number, gone, body, _ in rows.fetchall():
+        for number, gone, body, _ in rows:
             table = self._tables[number]
             values = _decode(body)
             names = table.row.__struct_fields__
@@ -137,7 +137,7 @@ class RowVersions:
 
     def positions(self, table: str, key: Key, after: int = 0, until: int = (1 << 42)) -> list[int]:
         """The positions of the events that touched a row, in order."""
-        rows = self._db.execute(
+        rows = self._sheets.read(
             "SELECT version FROM versions WHERE sheet = ? AND key = ? AND version BETWEEN ? AND ? ORDER BY version",
             (self._numbers[table], _digest(key), _first(after + 1), _first(until + 1) - 1),
         )
@@ -156,10 +156,10 @@ class RowVersions:
             newest, given = newest.format(keys), (number, number, digest(*held[0]))
         else:
             newest, given = newest.format(""), (number,)
-        rows = self._db.execute(
-            f"SELECT gone, body FROM versions WHERE version IN ({newest})", (*given, _first(position + 1))
+        rows = self._sheets.read(
+            f"SELECT body FROM versions WHERE version IN ({newest}) AND NOT gone", (*given, _first(position + 1))
         )
-        return [body for gone, body in rows if not gone]
+        return [body for (body,) in rows]
 
     def _row(self, number: int, body: bytes) -> Row:
         return as_row(self._tables[number], tuple(_decode(body)))
