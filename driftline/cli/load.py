@@ -12,6 +12,7 @@ from driftline.cli.ports import figure_8
 from driftline.cli.verify import show_verdict
 from driftline.errors import NotDone, UsageError
 from driftline.exercise import exercise
+from driftline.loadtest.compare import compare, read_run
 from driftline.plane import working_plane
 from driftline.report import Report
 from driftline.stack import Options, open_stack
@@ -21,7 +22,7 @@ from projections.world import World
 from workers.devices.simulated.faults import FaultPlan
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--trace", type=click.Path(path_type=Path), help="A CSV file with a row per pod.")
 @click.option("--instances", type=click.IntRange(1, 1_000_000), help="Without a trace: spawn this many at once.")
 @click.option("--name-column", default="name", show_default=True)
@@ -39,7 +40,9 @@ from workers.devices.simulated.faults import FaultPlan
 @world_options
 @faults_option
 @server_options()
+@click.pass_context
 def load(
+    context: click.Context,
     options: Options,
     world: WorldChoice,
     trace: Path | None,
@@ -60,6 +63,8 @@ def load(
     Exit 0 only if every request ended once, nothing leaked, the fabric delivers as it should and the projections equal
     the log.
     """
+    if context.invoked_subcommand is not None:
+        return
     if (trace is None) == (instances is None):
         raise UsageError("exactly one of --trace and --instances must be given")
     if speed is not None and trace is None:
@@ -67,6 +72,26 @@ def load(
     rows = read_trace(trace, name_column, created_column, deleted_column or None, host_column) if trace else []
     given = Target(network, label) if network or label else None
     run(_load(options, world, rows, instances, given, speed, in_flight, faults, as_json=as_json))
+
+
+@load.command("compare")
+@click.argument("before", type=click.Path(path_type=Path))
+@click.argument("after", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare_runs(before: Path, after: Path, as_json: bool) -> None:
+    """Hold the run in AFTER against the one in BEFORE: files that ``driftline load --json`` printed.
+
+    Exit 1 if the later run was wrong.
+    """
+    later = read_run(after)
+    comparison = compare(read_run(before), later)
+    if as_json:
+        print_json(comparison)
+    else:
+        rows = [(x.what, x.before, x.after, "-" if x.ratio is None else x.ratio) for x in comparison.lines]
+        print_table(f"Runs: {comparison.verdict}", ("what", "before", "after", "ratio"), rows)
+    if later.faults:
+        raise NotDone("the later run was wrong: " + "; ".join(later.faults))
 
 
 async def _load(
