@@ -9,7 +9,7 @@ from driftline.errors import UsageError
 
 
 class Run(msgspec.Struct, frozen=True):
-    """What is compared of a run. ``faults``: what was wrong with it; seconds as in ``driftline.report.Report``."""
+    """What is compared of a run. ``faults``: what was wrong with it; seconds as in its report."""
 
     spawns_per_second: float
     seconds: float

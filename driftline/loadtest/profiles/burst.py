@@ -1,9 +1,9 @@
 """All instances at once."""
 
-from driftline.loadtest.profile import Shape
-from driftline.trace import TraceRow
+from driftline.loadtest.profile import Instances, Phase, Shape, at_once
+from projections.world import World
 
 
-def rows(shape: Shape) -> list[TraceRow]:
-    """Instances that are all due at second 0 and stay."""
-    return [TraceRow(line=index, name=str(index), created_s=0.0) for index in range(1, shape.instances + 1)]
+def phases(shape: Shape, world: World) -> list[Phase]:
+    """Instances that are all due at second 0 and stay; as many under way as is allowed."""
+    return [Instances(at_once(shape.instances), timed=False)]
