@@ -17,6 +17,7 @@ from driftline.cli.plane_options import faults_option
 from driftline.errors import NotDone, UsageError
 from driftline.loadtest.compare import compare, read_run
 from driftline.loadtest.exercise import Exercise, Limits, Places, exercising
+from driftline.loadtest.page import page
 from driftline.loadtest.profile import SCOPES, Phase, Shape, found, named
 from driftline.loadtest.report import Partial, Report, partial
 from driftline.plane import working_plane
@@ -48,6 +49,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     flat_out: bool
     measure_limit: bool
     out: Path | None
+    html: Path | None
 
 
 _ABOVE_0 = click.FloatRange(0, min_open=True)
@@ -75,6 +77,7 @@ _ABOVE_0 = click.FloatRange(0, min_open=True)
 @click.option("--for", "for_s", type=_ABOVE_0, help="Leave out what is due later than that, seconds.")
 @click.option("--limit", "measure_limit", is_flag=True, help="Measure first what the log alone can do here.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the JSON of the run here as well.")
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots here.")
 @world_options
 @faults_option
 @server_options()
@@ -102,6 +105,7 @@ def load(
     for_s: float | None,
     measure_limit: bool,
     out: Path | None,
+    html: Path | None,
     faults: FaultPlan,
     as_json: bool,
 ) -> None:
@@ -118,8 +122,9 @@ def load(
         raise UsageError("--speed: a load without a trace has no times to speed up")
     if trace is not None and profile not in (None, "trace"):
         raise UsageError(f"--profile {profile}: a trace is a profile of its own")
-    if out is not None and not out.parent.is_dir():
-        raise UsageError(f"--out {out}: there is no folder {out.parent}")
+    for option, path in (("--out", out), ("--html", html)):
+        if path is not None and not path.parent.is_dir():
+            raise UsageError(f"{option} {path}: there is no folder {path.parent}")
     rows = read_trace(trace, name_column, created_column, deleted_column or None, host_column) if trace else []
     wanted = Load(
         profile=profile or ("trace" if trace else "burst"),
@@ -135,6 +140,7 @@ def load(
         flat_out=speed is None,
         measure_limit=measure_limit,
         out=out,
+        html=html,
     )
     run(_load(options, world, wanted, faults, as_json=as_json))
 
@@ -164,6 +170,15 @@ def compare_runs(before: Path, after: Path, as_json: bool) -> None:
         raise NotDone("the later run was wrong: " + "; ".join(later.faults))
 
 
+@load.command("page")
+@click.argument("run_file", metavar="RUN.json", type=click.Path(path_type=Path))
+@click.argument("html", metavar="FILE.html", type=click.Path(path_type=Path, dir_okay=False))
+def page_of(run_file: Path, html: Path) -> None:
+    """Make a page with plots of the run in RUN.json, which ``driftline load --json`` printed."""
+    read_run(run_file)
+    _write("FILE", html, page(msgspec.json.decode(run_file.read_bytes())).encode())
+
+
 async def _load(options: Options, world: WorldChoice, wanted: Load, faults: FaultPlan, *, as_json: bool) -> None:
     limit = await _limit(wanted, world) if wanted.measure_limit else 0.0
     async with open_stack(options) as stack, working_plane(stack, faults) as plane:
@@ -179,7 +194,7 @@ async def _load(options: Options, world: WorldChoice, wanted: Load, faults: Faul
         if limit:
             report.limit_events_per_second = round(limit, 1)
             report.share_of_limit = round(report.events_per_second / limit, 3)
-    _tell(report, wanted.out, as_json=as_json)
+    _tell(report, wanted, as_json=as_json)
 
 
 async def _run(
@@ -201,12 +216,12 @@ async def _run(
     return await exercise.report()
 
 
-def _tell(report: Report | Partial, out: Path | None, *, as_json: bool) -> None:
-    if out is not None:
-        try:
-            out.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
-        except OSError as error:
-            raise UsageError(f"--out {out}: {error.strerror}") from error
+def _tell(report: Report | Partial, wanted: Load, *, as_json: bool) -> None:
+    document = msgspec.json.encode(report)
+    if wanted.out is not None:
+        _write("--out", wanted.out, msgspec.json.format(document, indent=2) + b"\n")
+    if wanted.html is not None:
+        _write("--html", wanted.html, page(msgspec.json.decode(document)).encode())
     if as_json:
         print_json(report)
     elif isinstance(report, Partial):
@@ -216,6 +231,13 @@ def _tell(report: Report | Partial, out: Path | None, *, as_json: bool) -> None:
     if isinstance(report, Partial):
         sys.exit(EXIT_INTERRUPTED)
     finish(report)
+
+
+def _write(option: str, path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise UsageError(f"{option} {path}: {error.strerror}") from error
 
 
 async def _limit(wanted: Load, world: WorldChoice) -> float:

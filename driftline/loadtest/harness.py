@@ -57,6 +57,7 @@ class Tally(msgspec.Struct, kw_only=True):
     events: int = 0
     first_us: int = 0
     last_us: int = 0
+    spawned_us: int = 0
     last_position: int = 0
     problems: list[str] = []
 
@@ -64,6 +65,11 @@ class Tally(msgspec.Struct, kw_only=True):
     def seconds(self) -> float:
         """From the first request to the last outcome."""
         return max(self.last_us - self.first_us, 1) / 1e6
+
+    @property
+    def spawns_per_second(self) -> float:
+        """Spawns that came about, from the first request to the last outcome of a spawn."""
+        return self.active / max((self.spawned_us - self.first_us) / 1e6, 1e-6)
 
     @property
     def in_flight(self) -> int:
@@ -264,6 +270,8 @@ class Harness:
         self._answered.add(r.correlation)
         setattr(tally, kind, getattr(tally, kind) + 1)
         tally.last_us = max(tally.last_us, r.time_us)
+        if ends == "spawn":
+            tally.spawned_us = max(tally.spawned_us, r.time_us)
         self.latencies.setdefault(ends, Latency()).record(sent.due_us, r.time_us)
         if problem and len(tally.problems) < EXAMPLES_MAX:
             tally.problems.append(problem)

@@ -20,6 +20,10 @@ class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
     max: float
 
 
+#: Where a curve of latencies is drawn through, percent.
+CURVE = (0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.95, 99.99)
+
+
 class Latency:
     """The latencies of one step, or end to end."""
 
@@ -43,3 +47,9 @@ class Latency:
         )
         count = int(self._histogram.get_total_count())
         return Percentiles(count=count, p50=p50, p90=p90, p99=p99, p99_9=p99_9, max=most)
+
+    def curve(self) -> list[tuple[float, float]]:
+        """(percent, milliseconds below which that share of the latencies lies); empty if nothing was recorded."""
+        if not self._histogram.get_total_count():
+            return []
+        return [(share, round(float(self._histogram.get_value_at_percentile(share)) / 1000, 3)) for share in CURVE]

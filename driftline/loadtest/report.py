@@ -68,7 +68,8 @@ class Report(msgspec.Struct, kw_only=True):
 
     ``live``: instances that are active now. ``addresses_held``: without a leak there are as many as ports.
     ``seconds``: first request to last outcome; ``projected_seconds``: until PostgreSQL had it all. ``leftovers``: what
-    devices hold that no live port needs. ``latency``: by kind of request, milliseconds from when each was due.
+    devices hold that no live port needs. ``latency``: by kind of request, milliseconds from when each was due;
+    ``curves``: (percent, milliseconds) of the same.
     ``limit_events_per_second``: what the log alone did in the same run, 0 if that was not measured.
     ``faults``: what is wrong with the run, empty when all is as it must be.
     """
@@ -97,6 +98,7 @@ class Report(msgspec.Struct, kw_only=True):
     limit_events_per_second: float = 0.0
     share_of_limit: float = 0.0
     latency: dict[str, Percentiles]
+    curves: dict[str, list[tuple[float, float]]]
     steps: list[StepTimes]
     port_states: dict[str, int]
     reachable_pairs_checked: int
@@ -123,6 +125,7 @@ class Partial(msgspec.Struct, kw_only=True):
     seconds: float
     spawns_per_second: float
     latency: dict[str, Percentiles]
+    curves: dict[str, list[tuple[float, float]]]
     samples: list[Sample]
     marks: list[MarkedAt]
 
@@ -171,9 +174,10 @@ def made(tally: Tally, judged: Judged, projected_us: int, timing: Timing) -> Rep
         events=tally.events,
         seconds=round(tally.seconds, 3),
         projected_seconds=round(seconds, 3),
-        spawns_per_second=round(tally.active / tally.seconds, 1),
+        spawns_per_second=round(tally.spawns_per_second, 1),
         events_per_second=round(tally.events / seconds, 1),
         latency=percentiles(timing),
+        curves={kind: latency.curve() for kind, latency in timing.latencies.items()},
         steps=_steps([row for row in judged.spawns if row.step_01_us >= tally.first_us]),
         port_states=judged.port_states,
         reachable_pairs_checked=proof.reachable_checked,
@@ -199,8 +203,9 @@ def partial(tally: Tally, timing: Timing, profile: str) -> Partial:
         machine=this_machine(),
         tally=tally,
         seconds=round(tally.seconds, 3),
-        spawns_per_second=round(tally.active / tally.seconds, 1),
+        spawns_per_second=round(tally.spawns_per_second, 1),
         latency=percentiles(timing),
+        curves={kind: latency.curve() for kind, latency in timing.latencies.items()},
         samples=list(timing.samples),
         marks=marked(timing),
     )
