@@ -4,7 +4,10 @@ import asyncio
 import signal
 import sys
 import uuid
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -15,7 +18,10 @@ from driftline.cli.load_report import finish, show_partial, show_report
 from driftline.cli.panel import Panel
 from driftline.cli.plane_options import faults_option
 from driftline.errors import NotDone, UsageError
+from driftline.loadtest.chaos import Fault, drawn, parse_chaos
+from driftline.loadtest.cluster import ROLES, cluster
 from driftline.loadtest.compare import compare, read_run
+from driftline.loadtest.disturbing import disturb
 from driftline.loadtest.exercise import Exercise, Limits, Places, exercising
 from driftline.loadtest.page import page
 from driftline.loadtest.profile import SCOPES, Phase, Shape, found, named
@@ -50,6 +56,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     measure_limit: bool
     out: Path | None
     html: Path | None
+    chaos: str
+    chaos_every_s: float
 
 
 _ABOVE_0 = click.FloatRange(0, min_open=True)
@@ -78,6 +86,8 @@ _ABOVE_0 = click.FloatRange(0, min_open=True)
 @click.option("--limit", "measure_limit", is_flag=True, help="Measure first what the log alone can do here.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the JSON of the run here as well.")
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots here.")
+@click.option("--chaos", default="", metavar="FAULTS", help="kill:nova@10,restart:nats@20,… or random; see the how-to.")
+@click.option("--chaos-every", "chaos_every_s", type=_ABOVE_0, default=5.0, show_default=True, help="random: seconds.")
 @world_options
 @faults_option
 @server_options()
@@ -106,6 +116,8 @@ def load(
     measure_limit: bool,
     out: Path | None,
     html: Path | None,
+    chaos: str,
+    chaos_every_s: float,
     faults: FaultPlan,
     as_json: bool,
 ) -> None:
@@ -125,6 +137,10 @@ def load(
     for option, path in (("--out", out), ("--html", html)):
         if path is not None and not path.parent.is_dir():
             raise UsageError(f"{option} {path}: there is no folder {path.parent}")
+    if chaos and (options.nats or options.postgres or options.data or faults != FaultPlan()):
+        raise UsageError("--chaos: it needs servers and devices of its own; no --nats, --postgres, --data or --faults")
+    if chaos == "random" and for_s is None:
+        raise UsageError("--chaos random: say with --for until when, seconds")
     rows = read_trace(trace, name_column, created_column, deleted_column or None, host_column) if trace else []
     wanted = Load(
         profile=profile or ("trace" if trace else "burst"),
@@ -141,6 +157,8 @@ def load(
         measure_limit=measure_limit,
         out=out,
         html=html,
+        chaos=chaos,
+        chaos_every_s=chaos_every_s,
     )
     run(_load(options, world, wanted, faults, as_json=as_json))
 
@@ -181,14 +199,28 @@ def page_of(run_file: Path, html: Path) -> None:
 
 async def _load(options: Options, world: WorldChoice, wanted: Load, faults: FaultPlan, *, as_json: bool) -> None:
     limit = await _limit(wanted, world) if wanted.measure_limit else 0.0
-    async with open_stack(options) as stack, working_plane(stack, faults) as plane:
+    async with AsyncExitStack() as exits:
+        parts = await exits.enter_async_context(cluster()) if wanted.chaos else None
+        if parts is not None:
+            options = Options(nats=parts.nats.url, postgres=parts.postgres.url)
+        stack = await exits.enter_async_context(open_stack(options))
         total = len(wanted.rows) or (wanted.instances or 0) * world.azs
-        described = await describe_world(stack, world, total)
+        if parts is not None:
+            described = await describe_world(stack, world, total)
+            await parts.at_work()
+        plane = await exits.enter_async_context(working_plane(stack, faults if parts is None else None))
+        if parts is None:
+            described = await describe_world(stack, world, total)
         known = await world_of_log(stack)
         places, phases = _places(known, wanted), _phases(known, wanted)
-        with Panel(_total(known, wanted), plane) as panel:
-            async with exercising(stack, plane, panel.update, wanted.limits, panel.checking) as exercise:
-                report = await _run(exercise, phases, places, known, wanted.profile, described)
+        chaos = _chaos(known, wanted)
+        panel = exits.enter_context(Panel(_total(known, wanted), plane))
+        exercise = await exits.enter_async_context(
+            exercising(stack, plane, panel.update, wanted.limits, panel.checking)
+        )
+        exercise.may_fail = any(fault.what == "break" for fault in chaos)
+        disturbing = disturb(parts, stack, chaos, exercise.marks.append) if parts is not None else None
+        report = await _run(exercise, exercise.phases(phases, places, known), disturbing, wanted.profile, described)
     if isinstance(report, Report):
         report.profile = wanted.profile
         if limit:
@@ -197,12 +229,23 @@ async def _load(options: Options, world: WorldChoice, wanted: Load, faults: Faul
     _tell(report, wanted, as_json=as_json)
 
 
+def _chaos(known: World, wanted: Load) -> list[Fault]:
+    leaves = sorted({leaf for host in known.hosts.values() for leaf in (host.leaf_a, host.leaf_b)})
+    if wanted.chaos == "random":
+        return drawn(wanted.seed, wanted.chaos_every_s, wanted.limits.for_s or 0.0, ROLES, leaves)
+    return parse_chaos(wanted.chaos, ROLES, leaves) if wanted.chaos else []
+
+
 async def _run(
-    exercise: Exercise, phases: list[Phase], places: Places, world: World, profile: str, described: str
+    exercise: Exercise,
+    driving: Coroutine[Any, Any, None],
+    disturbing: Coroutine[Any, Any, None] | None,
+    profile: str,
+    described: str,
 ) -> Report | Partial:
-    """Drive the phases and have them judged; after an interrupt, what there is."""
+    """Drive the phases, beside what disturbs them, and have them judged; after an interrupt, tell what there is."""
     loop = asyncio.get_running_loop()
-    work = asyncio.ensure_future(exercise.phases(phases, places, world))
+    work = asyncio.gather(driving, *([disturbing] if disturbing else []))
     loop.add_signal_handler(signal.SIGINT, work.cancel)
     progress_console().print(f"[bold]driftline load[/]: {profile} on {described}")
     try:

@@ -72,6 +72,8 @@ class Exercise:
         self.tally = Tally(first_us=now_us())
         self.latencies: dict[str, Latency] = {}
         self.marks: list[Mark] = []
+        #: Whether devices are broken on purpose: then a spawn may fail, if it says so and leaves nothing behind.
+        self.may_fail = False
         self._active: list[str] = []
 
     async def watch(self) -> None:
@@ -153,8 +155,8 @@ class Exercise:
         timeout_s = PROJECT_S + tally.events / PROJECT_EVENTS_PER_S
         await wait_projected(stack, self._plane.projector, last, timeout_s=timeout_s)
         projected_us = now_us()
-        judged = await judge(stack, tally, self._entries, self._on_check)
-        return made(tally, judged, projected_us, self.timing())
+        judged = await judge(stack, self._plane.projector, self._entries, self._on_check)
+        return made(tally, judged, projected_us, self.timing(), may_fail=self.may_fail)
 
     def timing(self) -> Timing:
         """How long what has been done so far took, and how it looked."""

@@ -7,14 +7,14 @@ import msgspec
 
 from driftline.auditing import account
 from driftline.channel import BusChannel
-from driftline.current import rows
+from driftline.current import rows, wait_projected
 from driftline.invariants.live import audit as audit_invariants
 from driftline.ledger import Entry
-from driftline.loadtest.harness import Tally
 from driftline.proof import Proof, prove
 from driftline.stack import Stack
 from projections.port_rows import PortRow
 from projections.port_states import PAIRS
+from projections.runner import Projector
 from projections.spawns import SpawnRow
 from projections.verify import Verdict, verify
 from workers.devices.simulated.remote import RemoteDevices
@@ -51,12 +51,19 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def judge(
-    stack: Stack, tally: Tally, entries: Sequence[Entry], on_check: Callable[[str], None] = lambda name: None
+    stack: Stack,
+    projector: Projector | None,
+    entries: Sequence[Entry],
+    on_check: Callable[[str], None] = lambda name: None,
 ) -> Judged:
     """Look at the projections, the fabric, the log and the devices. ``entries``: what the run published.
 
-    Raises LogUnavailable, DatabaseUnavailable and DevicesUnavailable.
+    ``projector``: None if it runs elsewhere. Raises LogUnavailable, DatabaseUnavailable, DevicesUnavailable, NotDone.
     """
+    on_check("checking the invariants")  # first: it waits until all is at rest
+    fabric = RemoteDevices(BusChannel(stack.connection))
+    found = await audit_invariants(stack.log, fabric.dump, lambda done, until: None)
+    await wait_projected(stack, projector, await stack.log.last_position())
     on_check("asking the fabric")
     ports = cast(list[PortRow], await rows(stack.database, "ports"))
     states = dict.fromkeys(PAIRS, 0)
@@ -65,9 +72,6 @@ async def judge(
     proof = await prove(stack, ports)
     on_check("folding the log anew, comparing")
     verdict = await verify(stack.log, stack.database)
-    on_check("checking the invariants")
-    fabric = RemoteDevices(BusChannel(stack.connection))
-    found = await audit_invariants(stack.log, fabric.dump, lambda done, until: None)
     on_check("accounting for every event")
     accounts = await account(stack, stack.database, entries, lambda done, until: None)
     broken = found.violation

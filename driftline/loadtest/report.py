@@ -130,14 +130,17 @@ class Partial(msgspec.Struct, kw_only=True):
     marks: list[MarkedAt]
 
 
-def faults_of(report: Report) -> list[str]:
-    """What is wrong with a run. A refused request is none: refusing is what it should do with a bad one."""
+def faults_of(report: Report, *, may_fail: bool = False) -> list[str]:
+    """What is wrong with a run. A refused request is none: refusing is what it should do with a bad one.
+
+    ``may_fail``: devices were broken on purpose, so that a request may have failed.
+    """
     checks = {
         "a request ended more than once": report.twice == 0,
-        "a spawn failed": report.failed == 0,
+        "a spawn failed": may_fail or report.failed == 0,
         "a request has no outcome": report.requested == report.active + report.failed + report.refused,
         "a delete was refused": report.delete_refused == 0,
-        "a drift failed": report.drift_failed == 0,
+        "a drift failed": may_fail or report.drift_failed == 0,
         "a bulk request was refused": report.bulk_refused == 0,
         "an address leaked": report.addresses_held == sum(report.port_states.values()),
         "a live instance has no usable port": report.live == report.port_states["ACTIVE_ACTIVE"],
@@ -151,8 +154,8 @@ def faults_of(report: Report) -> list[str]:
     return [text for text, holds in checks.items() if not holds]
 
 
-def made(tally: Tally, judged: Judged, projected_us: int, timing: Timing) -> Report:
-    """The report of a run that is over and was judged."""
+def made(tally: Tally, judged: Judged, projected_us: int, timing: Timing, *, may_fail: bool = False) -> Report:
+    """The report of a run that is over and was judged; ``may_fail`` as in ``faults_of``."""
     seconds = (projected_us - tally.first_us) / 1e6
     proof = judged.proof
     report = Report(
@@ -192,7 +195,7 @@ def made(tally: Tally, judged: Judged, projected_us: int, timing: Timing) -> Rep
         marks=marked(timing),
         problems=[*tally.problems, *([proof.first_problem] if proof.first_problem else [])],
     )
-    report.faults = faults_of(report)
+    report.faults = faults_of(report, may_fail=may_fail)
     return report
 
 
