@@ -19,7 +19,7 @@ import uvloop
 
 from driftline.bench.limits import log_alone
 from driftline.cli.common import configure_logging
-from driftline.exercise import exercise
+from driftline.loadtest.exercise import exercising
 from driftline.plane import working_plane
 from driftline.stack import Options, open_stack
 from driftline.trace import Target, burst
@@ -34,7 +34,9 @@ async def round_of(instances: int, hosts: int) -> dict[str, float]:
         await describe_world(stack, WorldChoice(hosts=hosts), instances)
         azs, labels = await labels_of_log(stack)
         requests = burst(instances, azs, [Target(label=label) for label in labels])
-        report = await exercise(stack, plane, requests, lambda tally: None)
+        async with exercising(stack, plane) as exercise:
+            await exercise.requests(requests, timed=False)
+            report = await exercise.report()
     if report.faults:
         raise SystemExit(f"the run was wrong: {report.faults}")
     events_per_second = report.events / report.projected_seconds
