@@ -30,8 +30,10 @@ def _world(chance: random.Random, place: Place) -> Place:
 
 
 def _write(draft: Draft) -> None:
-    draft.usual(16, USUAL | DRIFTING)
     chance = draft.chance
+    for at_s in draft.moments(12):  # first, so that what drifts and is deleted afterwards is theirs
+        draft.requests.spawn(at_s, network=chance.choice(("hv", "hb")))
+    draft.usual(16, USUAL | DRIFTING)
     draft.devices(0.0, EffectFaults(latency=draft.some(0.0, 0.4), jitter=1.0, fail=draft.some(0.0, 0.2), late=0.1))
     draft.bus(0.0, append_s=draft.some(0.01, 0.2), follow_s=draft.some(0.01, 0.3))
     for _ in range(8):
