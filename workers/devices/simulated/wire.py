@@ -260,6 +260,7 @@ def state_parts(state: State) -> Iterator[State]:
         yield from (LeafState(state.leaf, list(part), []) for part in parts(state.entries))
         if state.trunk or state.shut:  # at most 4094 small numbers, and names of interfaces
             yield LeafState(state.leaf, [], [], state.trunk, state.shut)
+        yield from (LeafState(state.leaf, [], [], blocks=dict(part)) for part in parts(list(state.blocks.items())))
         return
     if isinstance(state, DeviceState):
         yield state
@@ -272,3 +273,5 @@ def state_parts(state: State) -> Iterator[State]:
         yield HostState(state.host, {}, {}, [], policies=dict(policies))
     if state.trunk:  # at most 4094 small numbers
         yield HostState(state.host, {}, {}, state.trunk)
+    for blocks in parts(list(state.blocks.items())):
+        yield HostState(state.host, {}, {}, [], blocks=dict(blocks))
