@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The tests start hundreds of processes: what is compiled once need not be compiled by each of them.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test lint types fast bench clean lock env
 

@@ -96,11 +96,12 @@ def timed(arguments: list[str], rounds: int, cache: Path) -> dict[str, float]:
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True)
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
-def main(data: Path, rounds: int) -> None:
+@click.option("--cache", type=click.Path(path_type=Path, file_okay=False), help="Keep the book here, and reuse it.")
+def main(data: Path, rounds: int, cache: Path | None) -> None:
     """Print the figures as one JSON document."""
     configure_logging("warning")
-    with tempfile.TemporaryDirectory() as cache:
-        found = uvloop.run(measured(data, rounds, Path(cache)))
+    with tempfile.TemporaryDirectory() as folder:
+        found = uvloop.run(measured(data, rounds, cache or Path(folder)))
     machine = {"python": platform.python_version(), "cores": os.cpu_count(), "processor": platform.processor()}
     sys.stdout.write(json.dumps({"machine": machine, **found}, indent=2) + "\n")
 

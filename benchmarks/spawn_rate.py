@@ -2,73 +2,41 @@
 
     .venv/bin/python benchmarks/spawn_rate.py --instances 3000 --rounds 3
 
-Each round starts servers of its own. ``limit``: as many events of the same sort as the spawns make, appended in atomic
-batches and read once, nothing else. The share of that limit is comparable between machines; the rates are not.
+Each round starts servers of its own. The limit (``driftline.bench.limits.log_alone``): as many events of the same sort
+as the spawns make, appended in atomic batches and read once, nothing else. The share of that limit is comparable
+between machines; the rates are not.
 """
 
-import asyncio
 import json
 import os
 import platform
 import statistics
 import sys
-import time
 from pathlib import Path
 
 import click
 import uvloop
 
-from bus.envelope import Envelope, now_us
-from bus.events import PortRegistered
-from bus.log import Log
+from driftline.bench.limits import log_alone
 from driftline.cli.common import configure_logging
-from driftline.exercise import exercise
+from driftline.loadtest.exercise import exercising
 from driftline.plane import working_plane
 from driftline.stack import Options, open_stack
 from driftline.trace import Target, burst
 from driftline.world_setup import WorldChoice, describe_world, labels_of_log
 
-BATCH = 500
-
-
-async def limit(log: Log, events: int) -> float:
-    """Events per second, appended and read once."""
-    envelopes = [
-        Envelope(
-            id=f"limit:{n}:port.registered:p{n}",
-            event=PortRegistered(port=f"p{n}", az="az1", host=f"az1-h{n % 50}"),
-            cause=f"ipam:{n}:port.allocated:p{n}",
-            correlation=f"r{n}",
-            actor="limit",
-            time_us=now_us(),
-        )
-        for n in range(events)
-    ]
-    after = await log.last_position()
-    started = time.perf_counter()
-    async with asyncio.TaskGroup() as tasks:
-        reading = tasks.create_task(_read(log, after, after + events))
-        for start in range(0, events, BATCH):
-            await log.append(envelopes[start : start + BATCH])
-        await reading
-    return events / (time.perf_counter() - started)
-
-
-async def _read(log: Log, after: int, until: int) -> None:
-    async for batch in log.follow(after):
-        if batch.last >= until:
-            return
-
 
 async def round_of(instances: int, hosts: int) -> dict[str, float]:
     """One round: the limit, then a burst through the whole control plane."""
     async with open_stack(Options(), join_running=False) as stack:
-        bare = await limit(stack.log, instances * 11)
+        bare = await log_alone(stack.log, instances * 11)
     async with open_stack(Options(), join_running=False) as stack, working_plane(stack) as plane:
         await describe_world(stack, WorldChoice(hosts=hosts), instances)
         azs, labels = await labels_of_log(stack)
         requests = burst(instances, azs, [Target(label=label) for label in labels])
-        report = await exercise(stack, plane, requests, lambda tally: None)
+        async with exercising(stack, plane) as exercise:
+            await exercise.requests(requests, timed=False)
+            report = await exercise.report()
     if report.faults:
         raise SystemExit(f"the run was wrong: {report.faults}")
     events_per_second = report.events / report.projected_seconds

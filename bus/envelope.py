@@ -21,7 +21,7 @@ from bus.events.base import TimeUs
 from bus.upcasting import UPCASTERS, upcast
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One event on its way to the log.
 
     ``id`` is unique for ever (sent as ``Nats-Msg-Id``); ``cause`` is the id of the event that led to this one;
@@ -36,7 +36,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     time_us: TimeUs = 0
 
 
-class Recorded(msgspec.Struct, frozen=True):
+class Recorded(msgspec.Struct, frozen=True, gc=False):
     """One event as the log holds it. ``position`` is its sequence number there, from 1, rising by one.
 
     ``time_us`` is what the publisher says, ``stored_us`` the log's own time: it never goes back. 0: not in a log.

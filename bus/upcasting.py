@@ -28,6 +28,13 @@ UPCASTERS: dict[str, Upcaster] = {
 }
 
 
+def newest(tag: str) -> str:
+    """The tag that an event written as ``tag`` is read as."""
+    while (upcaster := UPCASTERS.get(tag)) is not None:
+        tag = upcaster.tag
+    return tag
+
+
 def upcast(event: Document) -> Document:
     """``event`` in its newest version; as it is if there is none newer. Its ``type`` says which version it is.
 

@@ -14,6 +14,7 @@ import msgspec
 from bus.envelope import Recorded, Rejected
 from bus.log import Batch, StreamState
 from bus.subjects import ROLES
+from bus.upcasting import newest
 from driftline.ledger import Entry, digest, type_of
 from projections.requests import Requests
 
@@ -176,7 +177,8 @@ class Audit:
         found = self._found.get(entry.id)
         if found is not None:
             position, content, tag = found
-            if tag == entry.type and content != entry.digest:
+            # An event that was upcast is another text than was published: its type alone can be compared.
+            if tag != newest(entry.type) or (tag == entry.type and content != entry.digest):
                 return "changed", f"{entry.id} is at position {position} with another content than was published"
             if entry.position and not entry.duplicate and position != entry.position:
                 return "at another position", f"{entry.id} was acknowledged at {entry.position}, and is at {position}"
@@ -192,11 +194,12 @@ class Audit:
         return "not published", ""
 
     def _explained(self, state: StreamState, readers: Mapping[str, int]) -> list[Hole]:
-        """Every stretch of positions that hold nothing."""
+        """Every stretch of positions that hold nothing, that at the end too: no event comes after it to show it."""
         known = self._known(readers)
+        at_the_end = [(self._position + 1, state.last)] if self._position < state.last else []
         holes = [
             Hole(first=first, last=last, gap=gap, known_by=_speakers(known, first, last))
-            for start, end in self._holes
+            for start, end in [*self._holes, *at_the_end]
             for first, last, gap in _parts(start, end, state)
         ]
         end = max((position for _, position in known), default=0)

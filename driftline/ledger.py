@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -18,6 +19,8 @@ from driftline.errors import UsageError
 
 #: The file that publishers of this process write to, if they are given none.
 VARIABLE = "DRIFTLINE_LEDGER"
+#: How much of the file is looked at in one go for the end of its last whole line, in bytes.
+_CHUNK = 4096
 
 
 class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -60,14 +63,34 @@ class Ledger:
     def _write(self, entries: Sequence[Entry], *, durable: bool) -> None:
         lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
         try:
-            with self._path.open("ab") as file:
+            with self._path.open("a+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
+                _drop_torn_line(file)
                 file.write(lines)
                 file.flush()
                 if durable:
                     os.fsync(file.fileno())
         except OSError as error:
             raise UsageError(f"ledger {self._path}: {error.strerror}; nothing more is published") from error
+
+
+def _drop_torn_line(file: BinaryIO) -> None:
+    """Cut off a last line without its end: who wrote it died, and what it would have said was not published.
+
+    Else the next entry would go on in that line, and neither could be read. The file must be locked.
+    """
+    end = file.seek(0, os.SEEK_END)
+    keep = end
+    while keep:
+        start = max(keep - _CHUNK, 0)
+        file.seek(start)
+        newline = file.read(keep - start).rfind(b"\n")
+        if newline >= 0:
+            keep = start + newline + 1
+            break
+        keep = start
+    if keep < end:
+        file.truncate(keep)
 
 
 def read_ledger(path: Path) -> list[Entry]:

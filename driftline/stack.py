@@ -66,10 +66,10 @@ class Stack(Bus, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def open_bus(options: Options) -> AsyncIterator[Bus]:
+async def open_bus(options: Options, *, join_running: bool = True) -> AsyncIterator[Bus]:
     """As ``open_stack``, for what needs no database."""
     async with AsyncExitStack() as exits:
-        servers = await _servers(options, exits, join_running=True, database=False)
+        servers = await _servers(options, exits, join_running=join_running, database=False)
         yield Bus(**await _connect(servers, exits))
 
 

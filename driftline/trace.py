@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
-from bus.events import InstanceDeleteRequested, SpawnRequested
+from bus.events import InstanceDeleteRequested, InstanceDriftRequested, OperationPortsRequested, SpawnRequested
 from driftline.errors import UsageError
 from workers.compute import port_id
 
@@ -57,12 +57,12 @@ class Target(NamedTuple):
 
 
 class TimedRequest(msgspec.Struct, frozen=True):
-    """A request and when it is due, seconds after the start of the plan."""
+    """A request and when it is due, seconds after the start of the plan. ``instance``: or the operation, in bulk."""
 
     at_s: float
-    kind: Literal["spawn", "delete"]
+    kind: Literal["spawn", "delete", "drift", "bulk"]
     instance: str
-    event: SpawnRequested | InstanceDeleteRequested
+    event: SpawnRequested | InstanceDeleteRequested | InstanceDriftRequested | OperationPortsRequested
 
 
 DEFAULT_TARGETS = (Target(label="prod-env"),)

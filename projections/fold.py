@@ -23,7 +23,7 @@ NOTHING: tuple[Touched, ...] = ()
 AHEAD = 1 << 62
 
 
-class Row(msgspec.Struct, kw_only=True):
+class Row(msgspec.Struct, kw_only=True, gc=False):
     """Base of all rows. Fields are the columns, in order: str, int, bool or list of str."""
 
 

@@ -38,7 +38,7 @@ RealisedBy = Annotated[
 Generation = Annotated[int, msgspec.Meta(ge=1, description="binding generation of a port")]
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", gc=False):
     """Base of all events. Subclasses give their tag as ``tag="port.allocated.v1"``.
 
     ``once`` says that an aggregate sees this event at most one time in its life; the log enforces it

@@ -43,17 +43,17 @@ class EventIndex:
 
     def at(self, position: int) -> Recorded | None:
         """The event at ``position``; None if there is none."""
-        rows = self._db.execute("SELECT position, stored_us, data FROM events WHERE position = ?", (position,))
-        return next(_records(rows.fetchall()), None)
+        rows = self._sheets.read("SELECT position, stored_us, data FROM events WHERE position = ?", (position,))
+        return next(_records(rows), None)
 
     def between(self, after: int, until: int) -> Iterator[Recorded]:
         """The events at positions ``after < position <= until``, in order."""
         while True:
-            rows = self._db.execute(
+            rows = self._sheets.read(
                 "SELECT position, stored_us, data FROM events WHERE position > ? AND position <= ? "
                 "ORDER BY position LIMIT ?",
                 (after, until, _CHUNK),
-            ).fetchall()
+            )
             if not rows:
                 return
             yield from _records(rows)
@@ -61,27 +61,27 @@ class EventIndex:
 
     def rejects(self, after: int, until: int) -> list[Rejected]:
         """What was no event at these positions, in order."""
-        rows = self._db.execute(
+        rows = self._sheets.read(
             "SELECT data FROM rejects WHERE position > ? AND position <= ? ORDER BY position", (after, until)
         )
         return [msgspec.msgpack.decode(data, type=Rejected) for (data,) in rows]
 
     def found_by(self, kind: str, value: str, after: int = 0, until: int = END) -> list[Recorded]:
         """The events with this term, in order."""
-        rows = self._db.execute(
+        rows = self._sheets.read(
             "SELECT e.position, e.stored_us, e.data FROM terms t JOIN events e ON e.position = t.position "
             "WHERE t.term = ? AND t.position > ? AND t.position <= ? ORDER BY t.position",
             (digest(kind, value), after, until),
         )
-        return list(_records(rows.fetchall()))
+        return list(_records(rows))
 
     def position_at(self, time_us: int) -> int:
         """The position of the newest event that the log had stored at ``time_us``; 0 if none."""
-        row = self._db.execute(
+        rows = self._sheets.read(
             "SELECT position FROM events WHERE stored_us <= ? ORDER BY stored_us DESC, position DESC LIMIT 1",
             (time_us,),
-        ).fetchone()
-        return row[0] if row else 0
+        )
+        return int(rows[0][0]) if rows else 0
 
 
 def _stored(r: Recorded) -> tuple[int, int, bytes]:

@@ -4,9 +4,10 @@ import fcntl
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_cache_path
 
@@ -15,7 +16,7 @@ from bus.upcasting import UPCASTERS
 from driftline.errors import NotDone
 
 #: Raise it when what the file holds changes: files of another format are made anew.
-FORMAT = 2
+FORMAT = 3
 #: How long one process waits while another one writes, seconds.
 BUSY_S = 60.0
 
@@ -26,6 +27,7 @@ CREATE TABLE rejects (position INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE terms (term INTEGER, position INTEGER, PRIMARY KEY (term, position)) WITHOUT ROWID;
 CREATE TABLE versions (version INTEGER PRIMARY KEY, sheet INTEGER NOT NULL, key INTEGER NOT NULL, gone INTEGER NOT NULL,
                        body BLOB NOT NULL);
+CREATE TABLE holders (sheet INTEGER, term INTEGER, key INTEGER, PRIMARY KEY (sheet, term, key)) WITHOUT ROWID;
 CREATE INDEX versions_of_key ON versions (sheet, key, version);
 CREATE INDEX events_by_time ON events (stored_us, position);
 """
@@ -62,6 +64,11 @@ class Sheets:
         with _told(self.path), self.db:
             self.db.execute("BEGIN IMMEDIATE")
             yield
+
+    def read(self, query: str, values: Sequence[int | str] = ()) -> list[Any]:
+        """All rows that a query finds. Raises NotDone if the file is torn, naming it."""
+        with _told(self.path):
+            return self.db.execute(query, values).fetchall()
 
     def about(self, name: str) -> int | str | None:
         """What the file says of itself; None if nothing."""

@@ -1,21 +1,18 @@
 """``driftline audit``: is every event that was published still there, and is every hole explained?"""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 import msgspec
 
-from bus.jetstream.inspection import checkpoints, stream_state
-from driftline.accounts import Accounts, Audit
-from driftline.book.sheets import known_last
+from driftline.accounts import Accounts
+from driftline.auditing import account
 from driftline.cli.common import late_progress, people, print_json, print_table, run, server_options
 from driftline.errors import NotDone
-from driftline.ledger import VARIABLE, merged, read_ledger
+from driftline.ledger import VARIABLE, Entry, merged, read_ledger
 from driftline.stack import Bus, Options, open_bus, open_stack
-from projections.errors import NotProjected
-from projections.postgres import Database, snapshot
-
-PROJECTIONS = "the projections"
+from projections.postgres import Database
 
 
 @click.command()
@@ -38,13 +35,12 @@ def audit(options: Options, ledgers: tuple[Path, ...], as_json: bool) -> None:
 
 async def _audit(options: Options, ledgers: tuple[Path, ...], *, as_json: bool) -> None:
     entries = merged([read_ledger(path) for path in ledgers])
-    found = Audit(entries)
     if options.nats and not options.postgres:
         async with open_bus(options) as bus:
-            accounts = await _accounts(bus, None, found)
+            accounts = await _told(bus, None, entries)
     else:
         async with open_stack(options) as stack:
-            accounts = await _accounts(stack, stack.database, found)
+            accounts = await _told(stack, stack.database, entries)
     if as_json:
         print_json({**msgspec.structs.asdict(accounts), "complete": accounts.complete})
     else:
@@ -54,28 +50,9 @@ async def _audit(options: Options, ledgers: tuple[Path, ...], *, as_json: bool) 
         raise NotDone(f"{len(accounts.findings)} findings, the first: {first.what}: {first.text}")
 
 
-async def _accounts(bus: Bus, database: Database | None, found: Audit) -> Accounts:
-    """Checkpoints are read before the log: what they speak of must be in it."""
-    saved = await checkpoints(bus.connection)
-    shown, made_from = await _shown(database) if database is not None else ({}, "")
-    identity = await bus.log.identity()
-    others = {PROJECTIONS: made_from} if made_from not in ("", identity) else {}
-    in_book = known_last(identity)
-    state = await stream_state(bus.connection)
+async def _told(bus: Bus, database: Database | None, entries: Sequence[Entry]) -> Accounts:
     with late_progress("reading the log") as progress:
-        async for batch in bus.log.read(0, state.last):
-            found.take(batch)
-            progress(batch.last, state.last)
-    return found.accounts(state, saved, shown | ({"the book on this machine": in_book} if in_book else {}), others)
-
-
-async def _shown(database: Database) -> tuple[dict[str, int], str]:
-    """How far the projections go, and which log they were made from."""
-    try:
-        async with snapshot(database) as seen:
-            return {PROJECTIONS: seen.position}, seen.log_identity
-    except NotProjected:
-        return {}, ""
+        return await account(bus, database, entries, progress)
 
 
 def _show(accounts: Accounts, entries: int) -> None:

@@ -76,6 +76,25 @@ def reading_options(command: F) -> F:
     return with_reading  # type: ignore[return-value]  # click replaces the signature
 
 
+def device_options(command: F) -> F:
+    """``server_options`` of what asks the devices: they keep no past, so ``--as-of`` and ``--log`` are refused."""
+
+    @click.option("--as-of", default="", hidden=True)
+    @click.option("--log", "log_file", default="", hidden=True)
+    @server_options()
+    @functools.wraps(command)
+    def with_devices(*, as_of: str, log_file: str, **rest: Any) -> Any:
+        for option, value in (("--as-of", as_of), ("--log", log_file)):
+            if value:
+                raise UsageError(
+                    f"{option} {value}: this asks the devices, and they keep no past; `driftline ports --as-of`, "
+                    "and `driftline history` of a host or leaf, say what was so"
+                )
+        return command(**rest)
+
+    return with_devices  # type: ignore[return-value]  # click replaces the signature
+
+
 def _tell_retry(details: RetryDetails) -> None:
     """One short line: what is tried again may be hundreds of events."""
     structlog.get_logger("retry").warning(

@@ -5,12 +5,13 @@ from typing import cast
 import click
 
 from driftline.cli.common import people, print_json, run, server_options
-from driftline.cli.load import finish, new_prefix, show_report
+from driftline.cli.load import new_prefix
+from driftline.cli.load_report import finish, show_report
 from driftline.cli.panel import Panel
 from driftline.cli.plane_options import faults_option
 from driftline.cli.ports import show_timeline
 from driftline.current import rows
-from driftline.exercise import exercise
+from driftline.loadtest.exercise import exercising
 from driftline.plane import all_in_one
 from driftline.stack import Options, open_stack
 from driftline.trace import Target, burst
@@ -37,7 +38,9 @@ async def _demo(options: Options, world: WorldChoice, instances: int, faults: Fa
         if not as_json:
             people().print(f"[bold]driftline[/]: {instances} instances on {described}")
         with Panel(len(requests), plane) as panel:
-            report = await exercise(stack, plane, requests, panel.update)
+            async with exercising(stack, plane, panel.update, on_check=panel.checking) as exercise:
+                await exercise.requests(requests, timed=False)
+                report = await exercise.report()
         if as_json:
             print_json(report)
         else:

@@ -1,49 +1,109 @@
-"""``driftline load``: many requests at once, from a trace or by number, and what came of them."""
+"""``driftline load``: many requests at once or in time, by a profile, and what came of them."""
 
+import asyncio
+import signal
+import sys
 import uuid
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import click
+import msgspec
 
-from driftline.cli.common import people, print_json, print_table, run, server_options
+from driftline.bench.limits import log_alone
+from driftline.cli.common import print_json, print_table, progress_console, run, server_options
+from driftline.cli.load_report import finish, show_partial, show_report
 from driftline.cli.panel import Panel
 from driftline.cli.plane_options import faults_option
-from driftline.cli.ports import figure_8
-from driftline.cli.verify import show_verdict
 from driftline.errors import NotDone, UsageError
-from driftline.exercise import exercise
+from driftline.loadtest.chaos import Fault, drawn, parse_chaos
+from driftline.loadtest.cluster import ROLES, cluster
+from driftline.loadtest.compare import compare, read_run
+from driftline.loadtest.disturbing import disturb
+from driftline.loadtest.exercise import Exercise, Limits, Places, exercising
+from driftline.loadtest.page import page
+from driftline.loadtest.profile import SCOPES, Phase, Shape, found, named
+from driftline.loadtest.report import Partial, Report, partial
 from driftline.plane import working_plane
-from driftline.report import Report
-from driftline.stack import Options, open_stack
-from driftline.trace import Target, TraceRow, burst, plan, read_trace
+from driftline.stack import Options, open_bus, open_stack
+from driftline.trace import Target, TraceRow, read_trace
 from driftline.world_setup import WorldChoice, describe_world, world_of_log, world_options
 from projections.world import World
 from workers.devices.simulated.faults import FaultPlan
 
+#: 128 + SIGINT.
+EXIT_INTERRUPTED = 130
+#: Events that a spawn makes (Figure 10): as many per instance does the log alone get.
+EVENTS_PER_SPAWN = 11
 
-@click.command()
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person said about a load. ``instances``: in each zone."""
+
+    profile: str
+    instances: int | None
+    rows: list[TraceRow]
+    rate: float
+    lives_s: float
+    size: int
+    scope: str
+    seed: int
+    target: Target | None
+    limits: Limits
+    flat_out: bool
+    measure_limit: bool
+    out: Path | None
+    html: Path | None
+    chaos: str
+    chaos_every_s: float
+
+
+_ABOVE_0 = click.FloatRange(0, min_open=True)
+
+
+@click.group(invoke_without_command=True)
+@click.option("--profile", type=click.Choice(sorted(found())), help="What it is like.  [default: burst, or trace]")
+@click.option("--instances", type=click.IntRange(1, 1_000_000), help="How many, in each zone.")
+@click.option("--rate", type=_ABOVE_0, default=100.0, show_default=True, help="How many a second, in all zones.")
+@click.option("--lives", "lives_s", type=_ABOVE_0, default=10.0, show_default=True, help="churn: for so many seconds.")
+@click.option("--size", type=click.IntRange(1, 1000), default=100, show_default=True, help="bulk: ports in a request.")
+@click.option("--scope", type=click.Choice(SCOPES), default="rack", show_default=True, help="storm: what is hit.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the times at which requests come.")
 @click.option("--trace", type=click.Path(path_type=Path), help="A CSV file with a row per pod.")
-@click.option("--instances", type=click.IntRange(1, 1_000_000), help="Without a trace: spawn this many at once.")
 @click.option("--name-column", default="name", show_default=True)
 @click.option("--created-column", default="creation_time", show_default=True, help="Seconds.")
 @click.option("--deleted-column", default="deletion_time", show_default=True, help="Seconds; empty: never.")
 @click.option("--host-column", help="Pin each pod to the host named in this column.")
-@click.option(
-    "--speed", type=click.FloatRange(min=0, min_open=True), help="Trace seconds per second. [default: flat out]"
-)
+@click.option("--speed", type=_ABOVE_0, help="Trace seconds per second. [default: flat out]")
 @click.option("--network", help="Take ports from this network.")
 @click.option("--label", help="Take ports from networks with this label. [default: all labels in turn]")
 @click.option(
     "--in-flight", type=click.IntRange(1), default=2000, show_default=True, help="Requests under way at most."
 )
+@click.option("--for", "for_s", type=_ABOVE_0, help="Leave out what is due later than that, seconds.")
+@click.option("--limit", "measure_limit", is_flag=True, help="Measure first what the log alone can do here.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the JSON of the run here as well.")
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots here.")
+@click.option("--chaos", default="", metavar="FAULTS", help="kill:nova@10,restart:nats@20,… or random; see the how-to.")
+@click.option("--chaos-every", "chaos_every_s", type=_ABOVE_0, default=5.0, show_default=True, help="random: seconds.")
 @world_options
 @faults_option
 @server_options()
+@click.pass_context
 def load(
+    context: click.Context,
     options: Options,
     world: WorldChoice,
-    trace: Path | None,
+    profile: str | None,
     instances: int | None,
+    rate: float,
+    lives_s: float,
+    size: int,
+    scope: str,
+    seed: int,
+    trace: Path | None,
     name_column: str,
     created_column: str,
     deleted_column: str,
@@ -52,56 +112,210 @@ def load(
     network: str | None,
     label: str | None,
     in_flight: int,
+    for_s: float | None,
+    measure_limit: bool,
+    out: Path | None,
+    html: Path | None,
+    chaos: str,
+    chaos_every_s: float,
     faults: FaultPlan,
     as_json: bool,
 ) -> None:
     """Publish a load, wait until every request has its outcome, and check everything that can be checked.
 
-    Exit 0 only if every request ended once, nothing leaked, the fabric delivers as it should and the projections equal
-    the log.
+    Exit 0 only if every request ended once, nothing leaked, the fabric delivers as it should, the projections equal the
+    log, all invariants hold and every event is accounted for. Ctrl-C ends it with a report of what was done (exit 130).
     """
+    if context.invoked_subcommand is not None:
+        return
     if (trace is None) == (instances is None):
         raise UsageError("exactly one of --trace and --instances must be given")
     if speed is not None and trace is None:
         raise UsageError("--speed: a load without a trace has no times to speed up")
+    if trace is not None and profile not in (None, "trace"):
+        raise UsageError(f"--profile {profile}: a trace is a profile of its own")
+    for option, path in (("--out", out), ("--html", html)):
+        if path is not None and not path.parent.is_dir():
+            raise UsageError(f"{option} {path}: there is no folder {path.parent}")
+    if chaos and (options.nats or options.postgres or options.data or faults != FaultPlan()):
+        raise UsageError("--chaos: it needs servers and devices of its own; no --nats, --postgres, --data or --faults")
+    if chaos == "random" and for_s is None:
+        raise UsageError("--chaos random: say with --for until when, seconds")
     rows = read_trace(trace, name_column, created_column, deleted_column or None, host_column) if trace else []
-    given = Target(network, label) if network or label else None
-    run(_load(options, world, rows, instances, given, speed, in_flight, faults, as_json=as_json))
+    wanted = Load(
+        profile=profile or ("trace" if trace else "burst"),
+        instances=instances,
+        rows=[_faster(row, speed) for row in rows] if speed else rows,
+        rate=rate,
+        lives_s=lives_s,
+        size=size,
+        scope=scope,
+        seed=seed,
+        target=Target(network, label) if network or label else None,
+        limits=Limits(in_flight=in_flight, for_s=for_s),
+        flat_out=speed is None,
+        measure_limit=measure_limit,
+        out=out,
+        html=html,
+        chaos=chaos,
+        chaos_every_s=chaos_every_s,
+    )
+    run(_load(options, world, wanted, faults, as_json=as_json))
 
 
-async def _load(
-    options: Options,
-    world: WorldChoice,
-    rows: list[TraceRow],
-    instances: int | None,
-    given: Target | None,
-    speed: float | None,
-    in_flight: int,
-    faults: FaultPlan,
-    *,
-    as_json: bool,
-) -> None:
-    async with open_stack(options) as stack, working_plane(stack, faults) as plane:
-        described = await describe_world(stack, world, instances or len(rows))
+def _faster(row: TraceRow, speed: float) -> TraceRow:
+    deleted_s = None if row.deleted_s is None else row.deleted_s / speed
+    return msgspec.structs.replace(row, created_s=row.created_s / speed, deleted_s=deleted_s)
+
+
+@load.command("compare")
+@click.argument("before", type=click.Path(path_type=Path))
+@click.argument("after", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare_runs(before: Path, after: Path, as_json: bool) -> None:
+    """Hold the run in AFTER against the one in BEFORE: files that ``driftline load --json`` printed.
+
+    Exit 1 if the later run was wrong.
+    """
+    later = read_run(after)
+    comparison = compare(read_run(before), later)
+    if as_json:
+        print_json(comparison)
+    else:
+        rows = [(x.what, x.before, x.after, "-" if x.ratio is None else x.ratio) for x in comparison.lines]
+        print_table(f"Runs: {comparison.verdict}", ("what", "before", "after", "ratio"), rows)
+    if later.faults:
+        raise NotDone("the later run was wrong: " + "; ".join(later.faults))
+
+
+@load.command("page")
+@click.argument("run_file", metavar="RUN.json", type=click.Path(path_type=Path))
+@click.argument("html", metavar="FILE.html", type=click.Path(path_type=Path, dir_okay=False))
+def page_of(run_file: Path, html: Path) -> None:
+    """Make a page with plots of the run in RUN.json, which ``driftline load --json`` printed."""
+    read_run(run_file)
+    _write("FILE", html, page(msgspec.json.decode(run_file.read_bytes())).encode())
+
+
+async def _load(options: Options, world: WorldChoice, wanted: Load, faults: FaultPlan, *, as_json: bool) -> None:
+    limit = await _limit(wanted, world) if wanted.measure_limit else 0.0
+    async with AsyncExitStack() as exits:
+        parts = await exits.enter_async_context(cluster()) if wanted.chaos else None
+        if parts is not None:
+            options = Options(nats=parts.nats.url, postgres=parts.postgres.url)
+        stack = await exits.enter_async_context(open_stack(options))
+        total = len(wanted.rows) or (wanted.instances or 0) * world.azs
+        if parts is not None:
+            described = await describe_world(stack, world, total)
+            await parts.at_work()
+        plane = await exits.enter_async_context(working_plane(stack, faults if parts is None else None))
+        if parts is None:
+            described = await describe_world(stack, world, total)
         known = await world_of_log(stack)
-        azs, targets = sorted({host.az for host in known.hosts.values()}), _targets(known, given)
-        prefix = new_prefix()
-        if instances:
-            requests = burst(instances, azs, targets, prefix=prefix)
-        else:
-            host_azs = {name: host.az for name, host in known.hosts.items()}
-            requests = plan(rows, azs, targets, host_azs=host_azs, prefix=prefix, speed=speed or 1.0)
-        if not as_json:
-            people().print(f"[bold]driftline load[/]: {len(requests)} requests on {described}")
-        with Panel(len(requests), plane) as panel:
-            report = await exercise(
-                stack, plane, requests, panel.update, in_flight_max=in_flight, timed=speed is not None
-            )
+        places, phases = _places(known, wanted), _phases(known, wanted)
+        chaos = _chaos(known, wanted)
+        panel = exits.enter_context(Panel(_total(known, wanted), plane))
+        exercise = await exits.enter_async_context(
+            exercising(stack, plane, panel.update, wanted.limits, panel.checking)
+        )
+        exercise.may_fail = any(fault.what == "break" for fault in chaos)
+        disturbing = disturb(parts, stack, chaos, exercise.marks.append) if parts is not None else None
+        report = await _run(exercise, exercise.phases(phases, places, known), disturbing, wanted.profile, described)
+    if isinstance(report, Report):
+        report.profile = wanted.profile
+        if limit:
+            report.limit_events_per_second = round(limit, 1)
+            report.share_of_limit = round(report.events_per_second / limit, 3)
+    _tell(report, wanted, as_json=as_json)
+
+
+def _chaos(known: World, wanted: Load) -> list[Fault]:
+    leaves = sorted({leaf for host in known.hosts.values() for leaf in (host.leaf_a, host.leaf_b)})
+    if wanted.chaos == "random":
+        return drawn(wanted.seed, wanted.chaos_every_s, wanted.limits.for_s or 0.0, ROLES, leaves)
+    return parse_chaos(wanted.chaos, ROLES, leaves) if wanted.chaos else []
+
+
+async def _run(
+    exercise: Exercise,
+    driving: Coroutine[Any, Any, None],
+    disturbing: Coroutine[Any, Any, None] | None,
+    profile: str,
+    described: str,
+) -> Report | Partial:
+    """Drive the phases, beside what disturbs them, and have them judged; after an interrupt, tell what there is."""
+    loop = asyncio.get_running_loop()
+    work = asyncio.gather(driving, *([disturbing] if disturbing else []))
+    loop.add_signal_handler(signal.SIGINT, work.cancel)
+    progress_console().print(f"[bold]driftline load[/]: {profile} on {described}")
+    try:
+        await work
+    except asyncio.CancelledError:
+        if asyncio.current_task().cancelling():  # type: ignore[union-attr]  # not the person: the servers, or the plane
+            raise
+        return partial(exercise.tally, exercise.timing(), profile)
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+    return await exercise.report()
+
+
+def _tell(report: Report | Partial, wanted: Load, *, as_json: bool) -> None:
+    document = msgspec.json.encode(report)
+    if wanted.out is not None:
+        _write("--out", wanted.out, msgspec.json.format(document, indent=2) + b"\n")
+    if wanted.html is not None:
+        _write("--html", wanted.html, page(msgspec.json.decode(document)).encode())
     if as_json:
         print_json(report)
+    elif isinstance(report, Partial):
+        show_partial(report)
     else:
         show_report(report)
+    if isinstance(report, Partial):
+        sys.exit(EXIT_INTERRUPTED)
     finish(report)
+
+
+def _write(option: str, path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise UsageError(f"{option} {path}: {error.strerror}") from error
+
+
+async def _limit(wanted: Load, world: WorldChoice) -> float:
+    """Events a second of a log alone, on a server of its own: as many as the spawns of the run make."""
+    events = (len(wanted.rows) or (wanted.instances or 1) * world.azs) * EVENTS_PER_SPAWN
+    async with open_bus(Options(), join_running=False) as bus:
+        return await log_alone(bus.log, events)
+
+
+def _total(known: World, wanted: Load) -> int:
+    """How many instances are asked for, in all zones."""
+    return len(wanted.rows) or (wanted.instances or 0) * len({host.az for host in known.hosts.values()})
+
+
+def _phases(known: World, wanted: Load) -> list[Phase]:
+    shape = Shape(
+        instances=_total(known, wanted),
+        rate=wanted.rate,
+        lives_s=wanted.lives_s,
+        size=wanted.size,
+        scope=wanted.scope,
+        seed=wanted.seed,
+        rows=wanted.rows,
+        flat_out=wanted.flat_out,
+    )
+    return named(wanted.profile)(shape, known)
+
+
+def _places(known: World, wanted: Load) -> Places:
+    return Places(
+        azs=sorted({host.az for host in known.hosts.values()}),
+        targets=_targets(known, wanted.target),
+        prefix=new_prefix(),
+        host_azs={name: host.az for name, host in known.hosts.items()},
+    )
 
 
 def new_prefix() -> str:
@@ -120,32 +334,3 @@ def _targets(world: World, given: Target | None) -> list[Target]:
     if given.label and given.label not in world.by_label:
         raise UsageError(f"--label: no network carries {given.label}")
     return [given]
-
-
-def show_report(report: Report) -> None:
-    """Print what a run came to."""
-    people().print(figure_8(report.port_states))
-    pairs = f"{report.reachable_pairs_ok} of {report.reachable_pairs_checked} pairs reach each other"
-    apart = f"{report.isolated_pairs_ok} of {report.isolated_pairs_checked} pairs of different VRFs do not"
-    rows = [
-        ("requested", report.requested),
-        ("active", report.active),
-        ("refused", report.refused),
-        ("failed", report.failed),
-        ("deleted", report.deleted),
-        ("live", report.live),
-        ("addresses held", report.addresses_held),
-        ("events", report.events),
-        ("spawns per second", report.spawns_per_second),
-        ("fabric", f"{pairs}; {apart}; {report.leftovers} left over"),
-    ]
-    print_table("Run", ("what", "value"), rows)
-    show_verdict(report.verify)
-    for problem in report.problems:
-        people().print(f"[yellow]{problem}[/]")
-
-
-def finish(report: Report) -> None:
-    """Raise NotDone if anything was wrong with the run."""
-    if report.faults:
-        raise NotDone("; ".join(report.faults))

@@ -9,7 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from driftline.cli.common import progress_console
-from driftline.load import Tally
+from driftline.loadtest.harness import Tally
 from driftline.plane import Plane
 from projections.port_states import PAIRS
 
@@ -23,6 +23,7 @@ class Panel:
         self._total = total
         self._plane = plane
         self._tally = Tally()
+        self._checking = ""
         self._started = time.monotonic()
         self._console = progress_console()
         self._live = Live(
@@ -50,6 +51,10 @@ class Panel:
         """Take in how far the run is."""
         self._tally = tally
 
+    def checking(self, what: str) -> None:
+        """Say what is being looked at, now that all has ended."""
+        self._checking = what
+
     def _render(self) -> Group:
         tally = self._tally
         seconds = time.monotonic() - self._started
@@ -60,16 +65,17 @@ class Panel:
             f"refused [yellow]{tally.refused}[/]",
             f"failed [red]{tally.failed}[/]",
             f"deleted {tally.deleted}",
+            f"drifted {tally.drifted}",
         )
         table.add_row(
             f"in flight {tally.in_flight}",
             f"events {tally.events}",
             f"{tally.active / seconds:.0f} spawns/s",
-            f"projections behind {self._lag()}",
+            f"behind: workers {self._workers_lag()}, projections {self._lag()}",
             f"{seconds:.1f} s",
         )
         ended = tally.active + tally.refused + tally.failed
-        return Group(table, ProgressBar(total=self._total, completed=ended, width=72), self._states())
+        return Group(table, ProgressBar(total=self._total, completed=ended, width=72), self._states(), self._checking)
 
     def _states(self) -> str:
         if self._plane.projector is None:
@@ -77,6 +83,11 @@ class Panel:
         latest = next(reversed(self._plane.projector.views.rows("port_states").values()), None)
         counts = {pair: getattr(latest, pair.lower(), 0) for pair in PAIRS}
         return "  ".join(f"{pair} {count}" for pair, count in counts.items() if count)
+
+    def _workers_lag(self) -> str:
+        if self._plane.runner is None:
+            return "?"
+        return f"{max(self._tally.last_position - self._plane.runner.position, 0)}"
 
     def _lag(self) -> str:
         if self._plane.projector is None:

@@ -4,7 +4,7 @@ import click
 import msgspec
 
 from driftline.channel import BusChannel
-from driftline.cli.common import people, print_json, printable, run, server_options
+from driftline.cli.common import device_options, people, print_json, printable, run
 from driftline.current import Now, wait_projected
 from driftline.errors import NotDone, UsageError
 from driftline.plane import working_plane
@@ -41,7 +41,7 @@ class TracedPath(msgspec.Struct, kw_only=True):
 @click.argument("source")
 @click.argument("target")
 @click.option("--layout", type=click.Choice(list(LAYOUTS)), default=None, help="As if all hosts were laid out so.")
-@server_options()
+@device_options
 def trace_path(options: Options, source: str, target: str, layout: str | None, as_json: bool) -> None:
     """List each hop of a packet from instance SOURCE to instance TARGET, as the modelled devices forward it.
 

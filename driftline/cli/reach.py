@@ -5,7 +5,7 @@ from typing import cast
 import click
 
 from driftline.channel import BusChannel
-from driftline.cli.common import people, print_json, run, server_options
+from driftline.cli.common import device_options, people, print_json, run
 from driftline.cli.policy import flow_of, flow_options
 from driftline.current import Now, rows, wait_projected
 from driftline.errors import NotDone, UsageError
@@ -22,7 +22,7 @@ from workers.policy_rules import Flow
 @click.argument("source")
 @click.argument("target")
 @flow_options
-@server_options()
+@device_options
 def reach(options: Options, source: str, target: str, proto: str, port: int, http: str, as_json: bool) -> None:
     """Ask the fabric whether a packet from instance SOURCE reaches TARGET, from device state alone.
 

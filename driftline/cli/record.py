@@ -11,7 +11,7 @@ import msgspec
 from bus.envelope import Recorded
 from bus.events import tag_of
 from bus.log import RawLog
-from bus.recording import open_recording, write_recording
+from bus.recording import RecordedLog, open_recording, write_recording
 from driftline.cli.common import people, print_json, print_table, printable, reading_options, run
 from driftline.errors import NotDone, UsageError
 from driftline.masking import FIELDS, masked
@@ -126,8 +126,13 @@ async def _check(reading: Reading, worker: str, patch: str | None, most: int, as
     chosen = workers_of(worker, all_workers(), patch)
     async with open_log(reading) as log:
         records = await _records(log)
+        part = _part_of(log)
     if not records:
         raise UsageError("the log is empty: there is nothing to compare")
+    if part:
+        click.echo(
+            f"driftline: {part}; what lies outside of it is missing here, and may be why a worker diverges", err=True
+        )
     verdicts = [Replay(one, records, most=most, progress=reading.progress).run() for one in chosen]
     if as_json:
         print_json([_document(verdict) for verdict in verdicts])
@@ -139,6 +144,14 @@ async def _check(reading: Reading, worker: str, patch: str | None, most: int, as
         raise NotDone(
             f"{len(diverging)} of {len(verdicts)} workers diverge, first at position {first.position}: {first.id}"
         )
+
+
+def _part_of(log: RawLog) -> str:
+    """What a recording of a part of a log is of; empty for a whole one."""
+    if not isinstance(log, RecordedLog) or not log.header.selection:
+        return ""
+    of = " ".join(f"{name} {value}" for name, value in log.header.selection.items())
+    return f"the recording holds a part of the log: {of}"
 
 
 async def _records(log: RawLog) -> list[Recorded]:

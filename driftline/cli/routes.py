@@ -6,7 +6,7 @@ import click
 
 from bus.events import LeafMacCleared, LeafMacClearRequested
 from driftline.channel import BusChannel
-from driftline.cli.common import people, print_json, print_table, run, server_options
+from driftline.cli.common import device_options, people, print_json, print_table, run, server_options
 from driftline.cli.requests import POSITIVE, parse
 from driftline.client import Client
 from driftline.current import wait_projected
@@ -25,7 +25,7 @@ _COLUMNS = ("type", "leaf", "RD", "VNI", "VRF", "MAC", "IP/prefix", "next hop", 
 @click.argument("leaf", default="")
 @click.option("--type", "route_type", type=click.Choice(["2", "3", "5"]), help="MAC/IP, multicast, or IP prefix alone.")
 @click.option("--vni", type=VNI, default=None, help="Only the routes of this VNI.")
-@server_options()
+@device_options
 def routes(options: Options, leaf: str, route_type: str | None, vni: int | None, as_json: bool) -> None:
     """List the EVPN routes that LEAF originates, or all leaves, as the fabric has them (RFC 7432, RFC 9136).
 

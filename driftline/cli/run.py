@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
@@ -80,6 +81,7 @@ async def _up(options: Options, world: WorldChoice, plane: StartPlane) -> None:
 @click.option(
     "--journal", type=click.Path(path_type=Path, dir_okay=False), help="fabric: keep the devices' state here."
 )
+@click.option("--leashed", is_flag=True, hidden=True, help="End when the standard input does.")
 @aws_options
 @server_options("info")
 def worker(
@@ -89,6 +91,7 @@ def worker(
     faults: FaultPlan,
     duplicates: DuplicateRule,
     journal: Path | None,
+    leashed: bool,
     aws: AwsSettings | None,
     as_json: bool,
 ) -> None:
@@ -102,11 +105,17 @@ def worker(
         raise UsageError(f"--aws-region: {role} speaks to no cloud, only {CLOUD} does")
     _need_servers(options, f"worker {role}")
     fabric = partial(only_fabric, faults=faults, journal=journal, duplicates=duplicates)
-    run(_worker(options, role, hosts, fabric, aws))
+    run(_worker(options, role, hosts, fabric, aws, leashed=leashed))
 
 
 async def _worker(
-    options: Options, role: str, hosts: tuple[str, ...], fabric: StartFabric, aws: AwsSettings | None
+    options: Options,
+    role: str,
+    hosts: tuple[str, ...],
+    fabric: StartFabric,
+    aws: AwsSettings | None,
+    *,
+    leashed: bool,
 ) -> None:
     async with AsyncExitStack() as exits:
         if role == "projector":
@@ -116,7 +125,7 @@ async def _worker(
             plane = fabric(bus) if role == "fabric" else one_worker(bus, role, hosts, aws)
             await exits.enter_async_context(plane)
         log.info("worker runs", role=role, hosts=list(hosts) or "all")
-        await _until_interrupted()
+        await _until_interrupted(leashed=leashed)
 
 
 @click.command()
@@ -143,10 +152,14 @@ async def _world(options: Options, choice: WorldChoice, *, as_json: bool) -> Non
         people().print(described)
 
 
-async def _until_interrupted() -> None:
-    """Return at SIGINT or SIGTERM, so that everything is stopped in order."""
+async def _until_interrupted(*, leashed: bool = False) -> None:
+    """Return at SIGINT or SIGTERM, so that everything is stopped in order; ``leashed``: at the end of input as well."""
     interrupted = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupted.set)
+    if leashed:
+        loop.add_reader(sys.stdin.fileno(), lambda: None if os.read(sys.stdin.fileno(), 1024) else interrupted.set())
     await interrupted.wait()
+    if leashed:
+        loop.remove_reader(sys.stdin.fileno())

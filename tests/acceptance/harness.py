@@ -23,6 +23,7 @@ from typing import Any
 
 from bus.embedded import EmbeddedServer, embedded_nats, embedded_postgres_server
 from bus.jetstream import JetStreamLog, connect
+from tests.acceptance.forks import Forked, fork
 
 DRIFTLINE = Path(sysconfig.get_path("scripts")) / "driftline"
 ROLES = ("fabric", "nova", "compute", "ovs-agent", "cnc", "ipam", "liveness", "projector")
@@ -68,7 +69,7 @@ class Ended:
 class Command:
     """A command that runs. Its output goes to files, so it can be looked at at any time and never blocks."""
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process, stdout: Path, stderr: Path) -> None:
+    def __init__(self, name: str, process: asyncio.subprocess.Process | Forked, stdout: Path, stderr: Path) -> None:
         self.name = name
         self.process = process
         self._stdout = stdout
@@ -107,7 +108,8 @@ class Command:
 class Site:
     """A place to run commands in. Made by ``site``."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, from_the_shell: bool) -> None:
+        self._from_the_shell = from_the_shell
         self.folder = Path(tempfile.mkdtemp(prefix="dl-test-"))  # short: a socket's name must fit
         self.tmp = self.folder / "tmp"
         self.runtime = self.folder / "run"
@@ -125,19 +127,39 @@ class Site:
         assert not self._cleared, "the test is over"
         name = f"{next(self._numbers)}-{arguments[0]}"
         stdout, stderr = self.folder / f"{name}.out", self.folder / f"{name}.err"
-        with stdout.open("wb") as out, stderr.open("wb") as err:
-            process = await asyncio.create_subprocess_exec(
-                *(str(DRIFTLINE), *map(str, arguments)),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                env=self._environment() | (env or {}),
-                cwd=self.folder,
-                start_new_session=True,
-            )
+        stdout.touch()
+        stderr.touch()
+        environment = self._environment() | (env or {})
+        start = self._start if self._from_the_shell else self._fork
+        process = await start([*map(str, arguments)], environment, stdout, stderr)
         command = Command(" ".join(map(str, arguments)), process, stdout, stderr)
         self._commands.append(command)
         return command
+
+    async def _start(
+        self, arguments: list[str], environment: dict[str, str], stdout: Path, stderr: Path
+    ) -> asyncio.subprocess.Process:
+        with stdout.open("wb") as out, stderr.open("wb") as err:
+            return await asyncio.create_subprocess_exec(
+                *(str(DRIFTLINE), *arguments),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env=environment,
+                cwd=self.folder,
+                start_new_session=True,
+            )
+
+    async def _fork(self, arguments: list[str], environment: dict[str, str], stdout: Path, stderr: Path) -> Forked:
+        return await fork(
+            {
+                "arguments": arguments,
+                "environment": environment,
+                "folder": str(self.folder),
+                "stdout": str(stdout),
+                "stderr": str(stderr),
+            }
+        )
 
     async def run(self, *arguments: str | Path, code: int = 0, timeout_s: float = WAIT_S) -> Ended:
         """Run ``driftline`` with these arguments to its end, which must be exit ``code``."""
@@ -168,7 +190,7 @@ class Site:
 
     def processes(self) -> list[str]:
         """All that was started here and still runs, also what lost its parent."""
-        found = []
+        found = [f"{one.process.pid} {one.name}" for one in self._commands if one.process.returncode is None]
         for process in Path("/proc").iterdir():
             if process.name.isdigit():
                 with contextlib.suppress(OSError):  # it ended meanwhile, or is somebody else's
@@ -207,9 +229,12 @@ class Site:
 
 
 @asynccontextmanager
-async def site() -> AsyncIterator[Site]:
-    """A place to run commands in, gone afterwards with all that was started there."""
-    place = Site()
+async def site(*, from_the_shell: bool = False) -> AsyncIterator[Site]:
+    """A place to run commands in, gone afterwards with all that was started there.
+
+    ``from_the_shell``: the installed script is started anew each time, else a process that has loaded it is forked.
+    """
+    place = Site(from_the_shell=from_the_shell)
     try:
         yield place
     finally:

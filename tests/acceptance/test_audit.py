@@ -15,6 +15,7 @@ import driftline
 from bus.embedded import embedded_nats
 from bus.jetstream import Connection, connect
 from bus.jetstream.log import JetStreamLog
+from bus.jetstream.streams import LOG, STREAMS
 from driftline.ledger import Ledger
 from tests.acceptance.harness import Site, site, until
 
@@ -156,6 +157,33 @@ async def test_a_log_that_was_put_back_to_an_older_copy_is_found(run: Run) -> No
     assert "the checkpoint of the projections" in hole["known_by"]
     assert found["ledger"]["lost"] == 3
     assert found["ledger"]["accepted"] == 12
+
+
+@pytest.mark.parametrize(
+    ("removal", "hole"),
+    [
+        (("STREAM.MSG.DELETE.DRIFTLINE", {"seq": 3}), (3, 3, "deleted")),
+        (("STREAM.PURGE.DRIFTLINE", {"seq": 3}), (1, 2, "removed at the front")),
+        (("STREAM.PURGE.DRIFTLINE", {}), (1, 3, "removed at the front")),
+    ],
+)
+async def test_what_was_removed_from_either_end_is_found(
+    removal: tuple[str, dict[str, object]], hole: tuple[int, int, str], tmp_path: Path
+) -> None:
+    """In a stream that allowed it until then: driftline's own is made with ``deny_delete`` and ``deny_purge``."""
+    ours = next(stream for stream in STREAMS if stream["name"] == LOG)
+    async with site() as place, embedded_nats(tmp_path / "nats") as server:
+        async with connect(server.url) as connection:
+            await connection.api(f"STREAM.DELETE.{LOG}", {})
+            await connection.api(f"STREAM.CREATE.{LOG}", {**ours, "deny_delete": False, "deny_purge": False})
+            client = driftline.Client(JetStreamLog(connection))
+            for n in range(3):
+                await client.publish(driftline.SpawnRequested(instance=f"i{n}", name=f"i{n}", az="az1", label="prod"))
+            assert (await connection.api(*removal))["success"]
+            assert "error" not in await connection.api(f"STREAM.UPDATE.{LOG}", ours)
+        found = (await place.run("audit", "--nats", server.url, "--json", code=1)).document
+        assert [(one["first"], one["last"], one["gap"]) for one in found["holes"]] == [hole]
+        assert not found["complete"]
 
 
 async def test_duplicates_refusals_garbage_and_newer_types_are_told_apart(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ PROOF = ("port_states", "reachable_pairs_checked", "reachable_pairs_ok", "verify
 
 
 async def test_the_json_document_is_whole_consistent_and_alone() -> None:
-    async with site() as place:
+    async with site(from_the_shell=True) as place:
         report = await place.json("demo", "--instances", str(INSTANCES))
         await place.nothing_left()
     assert {*NUMBERS, *PROOF} <= set(report)
@@ -37,7 +37,7 @@ async def test_the_json_document_is_whole_consistent_and_alone() -> None:
 
 
 async def test_people_see_figure_10_in_order_of_time_figure_8_the_proof_and_the_verdict() -> None:
-    async with site() as place:
+    async with site(from_the_shell=True) as place:
         shown = (await place.run("demo", "--instances", str(INSTANCES))).stdout
         await place.nothing_left()
     steps = re.findall(r"^ *\+(\d+\.\d\d) ms .*?[▶◀●├┤─ ](\d{1,2}) ([a-z].*?)(?: *[│─▶◀├┤]|$)", shown, re.MULTILINE)

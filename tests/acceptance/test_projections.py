@@ -20,6 +20,7 @@ async def test_a_generation_is_built_swapped_in_and_back_while_the_control_plane
     async with site() as place:
         up = await start_up(place)
         await place.json("spawn", "web-1", "--network", "prod-net1")
+        assert [port["name"] for port in await place.json("ports")] == ["web-1"]  # it waits for the projector
         listed = await place.json("projections")
         check_listed(listed)
         built = await place.json("projections", "rebuild")

@@ -84,6 +84,8 @@ async def test_a_part_tells_its_story_and_masked_it_still_does(run: Run) -> None
     (port,) = await run.place.json("ports", "--log", hidden)
     told = await run.place.json("history", port["instance"], "--events", "--log", hidden)
     assert [(one["position"], one["type"]) for one in told] == [(one["position"], one["type"]) for one in whole]
+    checked = await run.place.run("replay", part, "--check", "--worker", "core-router")
+    assert "a part of the log: about" in checked.stderr
     assert "a part of a log" in await run.place.refused("replay", part, "--data", run.place.folder / "d")
 
 
@@ -119,6 +121,8 @@ async def test_today_decides_the_same_and_a_patch_is_told_from_it(run: Run) -> N
         (["history", "nobody", "--log", "run.jsonl.gz"], "nothing called nobody"),
         (["causes", "nope", "--log", "run.jsonl.gz"], "no event with the id or position nope"),
         (["diff", "9", "3", "--log", "run.jsonl.gz"], "FROM 9: position 9 comes after TO, 3"),
+        (["reach", "web-0", "web-1", "--as-of", "3"], "--as-of 3: this asks the devices, and they keep no past"),
+        (["routes", "--log", "run.jsonl.gz"], "--log run.jsonl.gz: this asks the devices, and they keep no past"),
         (["diff", "1", "3", "--table", "x", "--log", "run.jsonl.gz"], "--table x: there is no such table"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",

@@ -23,7 +23,7 @@ async def spawn_two(place: Site) -> tuple[Any, Any]:
 
 
 async def test_the_life_of_two_instances_by_commands_that_find_up_by_themselves() -> None:
-    async with site() as place:
+    async with site(from_the_shell=True) as place:
         up = await start_up(place)
         tail = await place.start("tail", "--after", "0", "--json", "--subject", "dl.instance.>")
         first, second = await spawn_two(place)
@@ -135,7 +135,7 @@ async def the_log(place: Site, spawned: dict[str, Any]) -> None:
 
 
 async def test_what_was_kept_is_there_again_after_a_stop_and_after_a_kill() -> None:
-    async with site() as place:
+    async with site(from_the_shell=True) as place:
         data = place.folder / "data"
         up = await start_up(place, "--data", data)
         await spawn_two(place)
@@ -171,7 +171,7 @@ async def test_what_was_kept_is_there_again_after_a_stop_and_after_a_kill() -> N
 
 
 async def test_two_must_be_told_apart_and_what_is_killed_leaves_nothing() -> None:
-    async with site() as place:
+    async with site(from_the_shell=True) as place:
         first, second = await asyncio.gather(start_up(place), start_up(place))
         assert "several driftlines" in await place.refused("ports")
         await first.end(signal.SIGKILL)

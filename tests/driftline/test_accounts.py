@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bus.decoding import Raw, decode_batch
 from bus.envelope import Envelope, Recorded, encode
 from bus.events import InstanceDeleteRequested
+from bus.events.router import RouterGatewayConfigured
 from bus.log import Appended, Batch, StreamState
 from bus.subjects import subject_of
 from driftline.accounts import Accounts, Audit
@@ -108,6 +109,30 @@ def test_a_hole_is_cut_where_its_explanation_changes() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("said", "hole"),
+    [
+        ({"first": 1, "deleted": frozenset({4, 5})}, (4, 5, "deleted")),
+        ({"first": 1, "lost": frozenset({4, 5})}, (4, 5, "lost by the store")),
+        ({"first": 6, "messages": {}}, (1, 5, "removed at the front")),
+    ],
+)
+def test_what_is_missing_at_the_end_is_a_hole_too(said: dict[str, Any], hole: tuple[int, int, str]) -> None:
+    messages = said.pop("messages", {n: request(n) for n in (1, 2, 3)})
+    found = accounts(messages, last=5, checkpoints={"nova": 5}, **said)
+    assert [(one.first, one.last, one.gap) for one in found.holes] == [hole]
+    assert found.holes[0].known_by == ["the checkpoint of nova"]
+    assert not found.complete
+
+
+def test_another_type_under_the_id_of_an_entry_is_told_and_a_newer_version_is_not() -> None:
+    gateway = RouterGatewayConfigured(router="r1", network="n1", vlan=7, ip="10.0.1.1", prefix_length=24, epoch=1)
+    messages: dict[int, Envelope | bytes] = {1: request(1), 2: msgspec.structs.replace(request(2), event=gateway)}
+    spawn = msgspec.structs.replace(entry(1, 1), type="instance.spawn_requested.v1")
+    old = msgspec.structs.replace(entry(2, 2), type="router.gateway_configured.v1")
+    assert kinds(accounts(messages, [spawn, old])) == [("changed", 1)]
+
+
 def test_what_has_expired_is_no_loss_and_what_was_cut_off_at_the_front_is() -> None:
     messages = {n: request(n) for n in (4, 5)}
     kept = accounts(messages, expires=True)
@@ -149,13 +174,19 @@ def test_a_removed_event_of_a_run_is_named_by_those_it_led_to() -> None:
     assert any(gone.id in one.text for one in found.findings if one.what == "lost")
 
 
-@given(st.sets(st.integers(1, 30), max_size=30), st.sets(st.integers(1, 30)), st.sets(st.integers(1, 30)))
+@given(
+    st.sets(st.integers(1, 30), max_size=30),
+    st.sets(st.integers(1, 30)),
+    st.sets(st.integers(1, 30)),
+    st.integers(0, 30),
+)
 def test_every_position_and_every_entry_is_accounted_for_once(
-    present: set[int], deleted: set[int], lost: set[int]
+    present: set[int], deleted: set[int], lost: set[int], beyond: int
 ) -> None:
+    last = min(max(present, default=0) + beyond, 30)
     messages = {n: request(n) for n in present}
     entries = [entry(n, n) for n in range(1, 31)]
-    found = accounts(messages, entries, deleted=frozenset(deleted - present), lost=frozenset(lost - present))
+    found = accounts(messages, entries, last=last, deleted=frozenset(deleted - present), lost=frozenset(lost - present))
     missing = [position for hole in found.holes for position in range(hole.first, hole.last + 1)]
     assert sorted(missing) == sorted({*range(1, 31)} - present)
     assert sum(found.ledger.values()) == 30
@@ -172,6 +203,15 @@ def test_a_ledger_is_read_as_it_was_written_and_an_unanswered_entry_stays_open(t
         file.write(b'{"id": "q3", "ty')  # died while writing
     assert read_ledger(path) == [entry(1, 7), entry(2)]
     assert merged([read_ledger(path), [entry(2, 9)]]) == [entry(1, 7), entry(2, 9)]
+
+
+@pytest.mark.parametrize("torn", [b"{", b'{"id": "q2", "type": "' + b"x" * 10_000])
+def test_a_publisher_goes_on_in_the_ledger_of_one_that_died_while_writing(torn: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    for start in (b"", msgspec.json.encode(entry(1)) + b"\n"):
+        path.write_bytes(start + torn)
+        Ledger(path).intend([request(3)])
+        assert read_ledger(path) == [*([entry(1)] if start else []), entry(3)]
 
 
 @pytest.mark.parametrize("content", [b"x\n", b'{"position": 3}\n'])

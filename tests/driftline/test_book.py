@@ -1,15 +1,21 @@
 """The book against what the folds say, over the log of a simulated run."""
 
+import asyncio
+import tempfile
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bus.envelope import Recorded
 from bus.memory import MemoryLog
 from driftline.book import Book, open_book
 from driftline.book.terms import KINDS
+from driftline.book.versions import HELD
 from driftline.recording import simulated
 from driftline.simulator.run import play
 from driftline.simulator.scenario import draw
@@ -49,6 +55,30 @@ async def test_rows_at_each_position_are_what_the_folds_say(book: Book, records:
                 found = {tuple(getattr(row, name) for name in table.key): msgspec.to_builtins(row) for row in rows}
                 assert found == wanted, (table.name, position)
                 assert list(found) == sorted(found)
+
+
+@settings(max_examples=12)
+@given(seed=st.integers(0, 200), part=st.floats(0.05, 1))
+def test_rows_are_found_by_what_their_columns_held_at_a_position_of_any_history(seed: int, part: float) -> None:
+    history = play(draw(seed)).records[:600]
+    position = int(len(history) * part)
+    views = Views()
+    for r in history[:position]:
+        views.evolve(r)
+    with tempfile.TemporaryDirectory() as folder:
+        book = asyncio.run(_open(history, Path(folder)))
+        for table in views.tables():
+            rows = list(views.rows(table.name).values())
+            for column in (name for name in HELD if name in table.row.__struct_fields__):
+                for value in {getattr(row, column) for row in rows} | {"nobody"}:
+                    found = [row for row in rows if getattr(row, column) == value]
+                    by_key = attrgetter(*table.key)
+                    assert book.rows(table.name, position, {column: value}) == sorted(found, key=by_key)
+        book.close()
+
+
+async def _open(history: list[Recorded], folder: Path) -> Book:
+    return await open_book(await logged(history), folder=folder)
 
 
 async def test_one_row_is_found_by_its_key_and_by_a_column(book: Book, records: list[Recorded]) -> None:

@@ -164,3 +164,21 @@ async def test_a_kept_state_that_cannot_be_read_costs_time_only(
     only(tmp_path, "*.views").write_bytes(left)
     await first.catch_up(logged(records))
     assert said(first) == whole
+
+
+async def test_a_book_that_is_found_torn_by_a_question_is_named(records: list[Recorded], tmp_path: Path) -> None:
+    book = await opened(records, tmp_path)
+    book.rows("ports")
+    book.close()
+    path = only(tmp_path, "*.book")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2].ljust(len(content), b"\xff"))
+    with pytest.raises(NotDone, match=path.name):
+        await _ask_all(records, tmp_path)
+
+
+async def _ask_all(records: list[Recorded], folder: Path) -> None:
+    book = await opened(records, folder)
+    for r in records:
+        book.event(r.position)
+        book.correlated(r.correlation)

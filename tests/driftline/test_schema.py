@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -43,8 +43,8 @@ def values(of: msgspec.inspect.Type) -> st.SearchStrategy[Any]:  # noqa: C901, P
             return st.none()
         case msgspec.inspect.UnionType(types=types):
             return st.one_of([values(one) for one in types])
-        case msgspec.inspect.VarTupleType(item_type=item):
-            return st.lists(values(item), max_size=3).map(tuple)
+        case msgspec.inspect.VarTupleType(item_type=item, min_length=least, max_length=most):
+            return st.lists(values(item), min_size=least or 0, max_size=min(3, most or 3)).map(tuple)
         case msgspec.inspect.BoolType():
             return st.booleans()
         case msgspec.inspect.DictType(key_type=key, value_type=value):
@@ -88,18 +88,20 @@ def test_what_is_encoded_validates(envelope: Envelope) -> None:
 
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES, ids=tag_of)
-@settings(max_examples=10)  # of each event type
+@settings(max_examples=1, phases=[Phase.generate])  # one message of each type, broken in every way
 @given(st.data())
 def test_a_message_without_a_required_field_or_with_a_wrong_one_is_refused_by_both(
     event_type: type[Event], data: st.DataObject
 ) -> None:
     envelope = Envelope(id="1", event=data.draw(events_of(event_type)))  # type: ignore[arg-type]  # a union of all
-    definition = SCHEMA["$defs"][event_type.__name__]
-    field = data.draw(st.sampled_from(definition["required"]))
-    for broken in (absent(envelope, field), replaced(envelope, field, {}), replaced(envelope, field, None)):
-        assert not VALIDATOR.is_valid(json.loads(broken))
-        with pytest.raises((MalformedEvent, UnknownEventType)):
-            decode(broken)
+    VALIDATOR.validate(json.loads(encode(envelope)))
+    # Of all definitions its own alone takes its type, so that one decides; it takes a hundredth of the time of all.
+    definition = Draft202012Validator({"$ref": f"#/$defs/{event_type.__name__}", "$defs": SCHEMA["$defs"]})
+    for field in SCHEMA["$defs"][event_type.__name__]["required"]:
+        for broken in (absent(envelope, field), replaced(envelope, field, {}), replaced(envelope, field, None)):
+            assert not definition.is_valid(json.loads(broken)["event"])
+            with pytest.raises((MalformedEvent, UnknownEventType)):
+                decode(broken)
 
 
 def absent(envelope: Envelope, field: str) -> bytes:

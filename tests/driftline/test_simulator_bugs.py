@@ -331,17 +331,19 @@ ONE_THEME: dict[Callable[[Patch], None], tuple[str, ...]] = {
 HINTS: dict[Callable[[Patch], None], int] = {
     take_a_dead_host_for_cleared_before_it_is_fenced: 4,
     collect_after_one_look: 20,
-    let_a_port_that_was_never_bound_wait: 12,
+    let_a_port_that_was_never_bound_wait: 50,
     let_a_late_push_to_a_host_in: 5,
     do_not_clean_a_host_that_returns: 4,
     forget_whom_a_policy_selected_before: 4,
     skip_the_tombstone: 7,
-    let_a_late_push_to_a_leaf_in: 3,
+    let_a_late_push_to_a_leaf_in: 8,
     let_removals_be_given_up: 4,
     remove_stale_flows_before_the_resync: 3,
     answer_a_delete_with_an_earlier_clean_up: 5,
     forget_the_peers_of_a_new_pod: 4,
-    take_a_late_acknowledgement_for_the_current_one: 21,
+    take_a_late_acknowledgement_for_the_current_one: 36,
+    do_not_say_that_a_drift_was_overtaken: 2,
+    leave_a_host_that_is_back_without_rules: 2,
 }
 
 

@@ -60,7 +60,9 @@ OTHERS = {
 
 @cache
 def log_of(seed: int, themes: tuple[str, ...] = ()) -> list[Recorded]:
-    return play(draw(seed, themes)).records
+    played = play(draw(seed, themes))
+    assert played.outcome.failure is None
+    return played.records
 
 
 def replayed(worker: str, records: list[Recorded]) -> Verdict:

@@ -43,6 +43,8 @@ from workers.performer import ATTEMPTS
 from workers.runner import REFOLDS, Role, Runner
 
 MANY = 300
+#: So many that the restarts, each a few events after the last, go on to the end.
+FEW = 24
 
 
 @pytest.fixture(autouse=True)
@@ -93,20 +95,20 @@ async def test_restarts_at_any_point_change_nothing(site: Site, seed: int) -> No
     undisturbed = Site()
     await undisturbed.ask(world())
     for place in (undisturbed, site):
-        await place.ask(spawn(n) for n in range(60))
+        await place.ask(spawn(n) for n in range(FEW))
     async with running(undisturbed.runner()):
-        await undisturbed.until(InstanceActive, 60)
-    await restart_until(site, InstanceActive, 60, chance)
+        await undisturbed.until(InstanceActive, FEW)
+    await restart_until(site, InstanceActive, FEW, chance)
     assert whereabouts(await site.instances()) == whereabouts(await undisturbed.instances())
-    await site.ask(delete(n) for n in range(60))
-    await restart_until(site, InstanceDeleted, 60, chance)
+    await site.ask(delete(n) for n in range(FEW))
+    await restart_until(site, InstanceDeleted, FEW, chance)
     await site.audit_deleted()
 
 
 async def restart_until(site: Site, kind: type[Event], count: int, chance: random.Random) -> None:
     """Run a new runner again and again, each until the log has grown a little, the last one until all is done."""
     for _ in range(25):
-        target = await site.log.last_position() + chance.randrange(1, 40)
+        target = await site.log.last_position() + chance.randrange(1, 20)
         if await site.count(kind) == count:
             break
         async with running(site.runner()):

@@ -1,0 +1,73 @@
+"""How a run is shown to people, and when it counts as failed."""
+
+from driftline.cli.common import people, print_table
+from driftline.cli.ports import figure_8
+from driftline.cli.verify import show_verdict
+from driftline.errors import NotDone
+from driftline.loadtest.latency import Percentiles
+from driftline.loadtest.report import Partial, Report
+
+_PERCENTILES = ("p50", "p90", "p99", "p99_9", "max")
+
+
+def show_report(report: Report) -> None:
+    """Print what a run came to."""
+    people().print(figure_8(report.port_states))
+    pairs = f"{report.reachable_pairs_ok} of {report.reachable_pairs_checked} pairs reach each other"
+    apart = f"{report.isolated_pairs_ok} of {report.isolated_pairs_checked} pairs of different VRFs do not"
+    rows: list[tuple[str, object]] = [
+        (name.replace("_", " "), getattr(report, name))
+        for name in ("requested", "active", "refused", "failed", "deleted", "drifted", "bulk_done", "live")
+    ]
+    rows += [
+        ("addresses held", report.addresses_held),
+        ("events", report.events),
+        ("spawns per second", report.spawns_per_second),
+        ("events per second, projected", report.events_per_second),
+    ]
+    if report.limit_events_per_second:
+        rows.append(("share of what the log alone does", f"{100 * report.share_of_limit:.0f} %"))
+    rows += [
+        ("fabric", f"{pairs}; {apart}; {report.leftovers} left over"),
+        ("invariants", report.invariants.violation or f"all hold ({report.invariants.scope})"),
+        ("accounts", "; ".join(report.audit.findings) or f"{report.audit.events} events, nothing lost"),
+    ]
+    print_table(f"Run: {report.profile}", ("what", "value"), rows)
+    show_latency(report.latency)
+    steps = [
+        (step.step, step.text, f"{100 * step.share:.1f} %", *_cells(step.since_request))
+        for step in report.steps
+        if step.since_request is not None
+    ]
+    if steps:
+        columns = ("step", "what (Figure 10)", "share of the time", *_PERCENTILES)
+        print_table("Steps of the spawns, ms since each was asked for", columns, steps)
+    show_verdict(report.verify)
+    for problem in report.problems:
+        people().print(f"[yellow]{problem}[/]")
+
+
+def show_partial(report: Partial) -> None:
+    """Print what is left of a run that was interrupted."""
+    tally = report.tally
+    rows = [("requested", tally.requested), ("active", tally.active), ("failed", tally.failed)]
+    rows += [("deleted", tally.deleted), ("drifted", tally.drifted), ("in flight", tally.in_flight)]
+    print_table(f"Interrupted after {report.seconds:.1f} s: nothing was checked", ("what", "value"), rows)
+    show_latency(report.latency)
+
+
+def show_latency(latency: dict[str, Percentiles]) -> None:
+    """Print latencies, from when each request was due."""
+    if latency:
+        rows = [(kind, one.count, *_cells(one)) for kind, one in latency.items()]
+        print_table("Latency from when each was due, ms", ("request", "count", *_PERCENTILES), rows)
+
+
+def _cells(one: Percentiles | None) -> tuple[float, ...]:
+    return tuple(getattr(one, name) for name in _PERCENTILES) if one is not None else ()
+
+
+def finish(report: Report) -> None:
+    """Raise NotDone if anything was wrong with the run."""
+    if report.faults:
+        raise NotDone("; ".join(report.faults))

@@ -1,0 +1,67 @@
+"""Two runs compared by the JSON that ``driftline load --json`` printed."""
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from driftline.errors import UsageError
+
+
+class Run(msgspec.Struct, frozen=True):
+    """What is compared of a run. ``faults``: what was wrong with it; seconds as in its report."""
+
+    spawns_per_second: float
+    seconds: float
+    projected_seconds: float
+    faults: list[str]
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One figure of both runs. ``ratio``: after divided by before, None if before is 0."""
+
+    what: str
+    before: float
+    after: float
+    ratio: float | None
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """``verdict``: ``wrong`` if the later run has faults, however fast it was; else by spawns per second."""
+
+    lines: list[Line]
+    verdict: Literal["faster", "slower", "alike", "wrong"]
+
+
+#: A difference of less than this share is noise.
+NOISE = 0.05
+
+
+def read_run(path: Path) -> Run:
+    """The run in the file at ``path``. Raises UsageError that names the file and, if it can, the field."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Run)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: is not the JSON of a run: {error}") from error
+
+
+def compare(before: Run, after: Run) -> Comparison:
+    """What became of each figure from ``before`` to ``after``. Raises UsageError if ``before`` has faults."""
+    if before.faults:
+        raise UsageError(f"the first run was wrong, so nothing can be held against it: {'; '.join(before.faults)}")
+    lines = [
+        _line(what, getattr(before, what), getattr(after, what))
+        for what in ("spawns_per_second", "seconds", "projected_seconds")
+    ]
+    if after.faults:
+        return Comparison(lines, "wrong")
+    rate, earlier = after.spawns_per_second, before.spawns_per_second
+    if abs(rate - earlier) <= NOISE * earlier:
+        return Comparison(lines, "alike")
+    return Comparison(lines, "faster" if rate > earlier else "slower")
+
+
+def _line(what: str, before: float, after: float) -> Line:
+    return Line(what, before, after, round(after / before, 3) if before else None)

@@ -1,0 +1,231 @@
+"""One run from beginning to end: phase after phase is driven, watched and timed; then the oracle judges all of it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import cast
+
+import msgspec
+import stamina
+
+from bus.envelope import now_us
+from bus.errors import LogUnavailable, first_error
+from bus.events import HostFailRequested, InstanceDriftRequested, OperationPortsRequested
+from bus.events.operation import PortItem
+from bus.jetstream.inspection import checkpoints
+from driftline.channel import BusChannel
+from driftline.current import rows, wait_projected
+from driftline.evacuation import Evacuation, evacuate
+from driftline.ledger import Entry
+from driftline.loadtest.harness import EXAMPLES_MAX, STALLED_S, Harness, Tally
+from driftline.loadtest.latency import Latency
+from driftline.loadtest.oracle import judge
+from driftline.loadtest.profile import Bulk, HostsFail, Instances, Phase, PodsDrift
+from driftline.loadtest.report import Report, Timing, made
+from driftline.loadtest.samples import Mark, Sample, Sampler
+from driftline.plane import Plane
+from driftline.stack import Stack
+from driftline.trace import Target, TimedRequest, instance_id, plan
+from projections.errors import DatabaseUnavailable
+from projections.instances import InstanceRow
+from projections.world import World
+from workers.devices.simulated.fabric import SetHosts
+from workers.devices.simulated.remote import RemoteDevices
+
+#: How long PostgreSQL may be away at the end of a run, seconds.
+RETRY_S = 60.0
+#: How long the projections may take to catch up at the end: this, and at least this many events a second.
+PROJECT_S, PROJECT_EVENTS_PER_S = 60.0, 1000
+
+Told = Callable[[Tally], None]
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What bounds a run. ``for_s``: what is due later than that, seconds from the start of its phase, is left out."""
+
+    in_flight: int = 2000
+    for_s: float | None = None
+
+
+class Places(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the instances of a run go: zones and targets in turn. ``prefix``: of their names, one of its own a run."""
+
+    azs: Sequence[str]
+    targets: Sequence[Target]
+    prefix: str
+    host_azs: dict[str, str] = {}
+
+
+class Exercise:
+    """Drives phases through the control plane and adds up what came of them. Made by ``exercising``."""
+
+    def __init__(
+        self, stack: Stack, plane: Plane, on_progress: Told, limits: Limits, on_check: Callable[[str], None]
+    ) -> None:
+        self._stack = stack
+        self._plane = plane
+        self._on_progress = on_progress
+        self._on_check = on_check
+        self._limits = limits
+        self._sampler = Sampler(self.look)
+        self._entries: list[Entry] = []
+        self.tally = Tally(first_us=now_us())
+        self.latencies: dict[str, Latency] = {}
+        self.marks: list[Mark] = []
+        #: Whether devices are broken on purpose: then a spawn may fail, if it says so and leaves nothing behind.
+        self.may_fail = False
+        self._active: list[str] = []
+
+    async def watch(self) -> None:
+        """Take samples for ever."""
+        await self._sampler.run()
+
+    async def phases(self, phases: Sequence[Phase], places: Places, world: World) -> None:
+        """Drive ``phases``, each when all of the one before has ended. Raises as ``requests`` does."""
+        for number, phase in enumerate(phases):
+            if number:
+                self.marks.append(Mark(at_us=now_us(), what=type(phase).__name__))
+            match phase:
+                case Instances(rows=rows, timed=timed):
+                    asked = plan(rows, places.azs, places.targets, host_azs=places.host_azs, prefix=places.prefix)
+                    await self.requests(asked, timed=timed)
+                case Bulk() as bulk:
+                    await self.requests(list(_operations(bulk, places, world)), timed=True)
+                case HostsFail(hosts=hosts):
+                    await self.hosts_fail(hosts)
+                case PodsDrift(az=az):
+                    await self.requests([_drift(instance) for instance in await self._living(az)], timed=False)
+
+    async def requests(self, asked: Sequence[TimedRequest], *, timed: bool) -> None:
+        """Drive ``asked`` until each of them has ended. Raises LogUnavailable and NotDone."""
+        harness = Harness(
+            self._stack.log,
+            asked,
+            tally=self.tally,
+            latencies=self.latencies,
+            in_flight_max=self._limits.in_flight,
+            timed=timed,
+            for_s=self._limits.for_s,
+            on_progress=self._on_progress,
+        )
+        try:
+            await harness.run()
+        finally:
+            self._active += harness.active
+            self._entries += harness.entries
+
+    async def hosts_fail(self, hosts: Sequence[str]) -> None:
+        """Cut the power of ``hosts`` and declare them dead; return when all that was on them has drifted."""
+        await RemoteDevices(BusChannel(self._stack.connection)).set_hosts(SetHosts(power_off=list(hosts)))
+        requests = [HostFailRequested(host=host, reason="load test") for host in hosts]
+        due_us = now_us()
+        ended = await evacuate(self._stack, self._plane, requests, STALLED_S, lambda evacuation: None)
+        self._count(ended, due_us)
+
+    def _count(self, evacuation: Evacuation, due_us: int) -> None:
+        tally, latency = self.tally, self.latencies.setdefault("drift", Latency())
+        tally.drift_requested += evacuation.total
+        tally.drifted += evacuation.count("drifted")
+        tally.drift_failed += evacuation.count("failed")
+        tally.drift_refused += evacuation.count("refused")
+        for row in evacuation.rows():
+            latency.record(due_us, row.ended_us)
+            tally.last_us = max(tally.last_us, row.ended_us)
+            if row.outcome != "drifted" and len(tally.problems) < EXAMPLES_MAX:
+                tally.problems.append(f"{row.instance} {row.outcome}: {row.reason}")
+        tally.problems += [f"{refusal.host} refused: {refusal.reason}" for refusal in evacuation.refusals]
+
+    async def _living(self, az: str) -> list[str]:
+        """The instances of this run that live in ``az``."""
+        await wait_projected(self._stack, self._plane.projector, await self._stack.log.last_position())
+        found = cast(list[InstanceRow], await rows(self._stack.database, "instances", {"az": az, "state": "active"}))
+        live = {row.instance for row in found}
+        return [instance for instance in self._active if instance in live]
+
+    @stamina.retry(
+        on=(DatabaseUnavailable, LogUnavailable), attempts=None, timeout=RETRY_S, wait_initial=0.05, wait_max=2.0
+    )
+    async def report(self) -> Report:
+        """Wait until all is projected, and have the oracle judge it.
+
+        From the start again if PostgreSQL went away: it may come back behind. Raises NotDone.
+        """
+        stack, tally = self._stack, self.tally
+        last = await stack.log.last_position()
+        timeout_s = PROJECT_S + tally.events / PROJECT_EVENTS_PER_S
+        await wait_projected(stack, self._plane.projector, last, timeout_s=timeout_s)
+        projected_us = now_us()
+        judged = await judge(stack, self._plane.projector, self._entries, self._on_check)
+        return made(tally, judged, projected_us, self.timing(), may_fail=self.may_fail)
+
+    def timing(self) -> Timing:
+        """How long what has been done so far took, and how it looked."""
+        return Timing(
+            latencies=self.latencies,
+            samples=self._sampler.samples,
+            marks=self.marks,
+            started_us=self._sampler.started_us,
+        )
+
+    async def look(self, at_s: float) -> Sample:
+        """How it looks now. Raises LogUnavailable."""
+        tally, projector, runner = self.tally, self._plane.projector, self._plane.runner
+        last = max(tally.last_position, await self._stack.log.last_position())
+        read = {"workers": runner.position} if runner else await checkpoints(self._stack.connection)
+        if projector is not None:
+            read["projections"] = projector.position
+        return Sample(
+            at_s=round(at_s, 3),
+            requested=tally.requested,
+            active=tally.active,
+            ended=tally.active + tally.refused + tally.failed,
+            in_flight=tally.in_flight,
+            events=tally.events,
+            lags={name: max(last - position, 0) for name, position in read.items()},
+            states=projector.views.port_state_counts() if projector is not None else {},
+        )
+
+
+def _operations(bulk: Bulk, places: Places, world: World) -> Iterator[TimedRequest]:
+    """Requests for ``bulk.size`` ports each, all on hosts of one zone, zones and targets in turn."""
+    by_az = {az: sorted(row.host for row in world.hosts.values() if row.az == az) for az in places.azs}
+    for number, first in enumerate(range(0, bulk.ports, bulk.size)):
+        az, target = places.azs[number % len(places.azs)], places.targets[number % len(places.targets)]
+        hosts = by_az[az]
+        items = tuple(
+            PortItem(
+                instance=instance_id(f"{places.prefix}{n + 1}"),
+                host=hosts[n % len(hosts)],
+                network=target.network,
+                label=target.label,
+            )
+            for n in range(first, min(first + bulk.size, bulk.ports))
+        )
+        operation = f"{places.prefix}op{number}"
+        event = OperationPortsRequested(operation=operation, az=az, items=items)
+        yield TimedRequest(number / bulk.rate, "bulk", operation, event)
+
+
+def _drift(instance: str) -> TimedRequest:
+    return TimedRequest(0.0, "drift", instance, InstanceDriftRequested(instance=instance, reason="load test"))
+
+
+@asynccontextmanager
+async def exercising(
+    stack: Stack,
+    plane: Plane,
+    on_progress: Told = lambda tally: None,
+    limits: Limits = Limits(),  # noqa: B008 frozen
+    on_check: Callable[[str], None] = lambda name: None,
+) -> AsyncIterator[Exercise]:
+    """An exercise that is watched until the block ends. ``on_check`` is told what the oracle looks at."""
+    exercise = Exercise(stack, plane, on_progress, limits, on_check)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(exercise.watch(), name="sample")
+            try:
+                yield exercise
+            finally:
+                watching.cancel()
+    except BaseExceptionGroup as group:  # the caller catches errors by their type
+        raise first_error(group) from group

@@ -1,0 +1,250 @@
+"""What a run came to: the counts, the latencies, how it looked while it went on, and what the oracle says of it."""
+
+import os
+import platform
+import sys
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from driftline.figures import STEPS, timed_steps
+from driftline.loadtest.harness import Tally
+from driftline.loadtest.latency import Latency, Percentiles
+from driftline.loadtest.oracle import Accounted, Invariants, Judged
+from driftline.loadtest.samples import Mark, Sample
+from projections.spawns import SpawnRow
+from projections.verify import Verdict
+
+
+class StepTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of Figure 10. ``since_request``: when it was done; ``share`` of the spawns' time went by before it.
+
+    The share is of the time from the step that was done last before it, in each spawn.
+    """
+
+    step: str
+    text: str
+    share: float
+    since_request: Percentiles | None
+
+
+class Timing(msgspec.Struct, frozen=True, kw_only=True):
+    """How long things took. ``latencies``: by kind of request, from when each was due."""
+
+    latencies: dict[str, Latency]
+    samples: Sequence[Sample]
+    marks: Sequence[Mark]
+    started_us: int
+
+
+class MarkedAt(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done to the system, ``at_s`` after the run began."""
+
+    at_s: float
+    what: str
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a run was made, and by what command."""
+
+    cores: int
+    architecture: str
+    python: str
+    command: str
+
+
+def this_machine() -> Machine:
+    """This one, and the command of this process."""
+    return Machine(
+        cores=os.cpu_count() or 1,
+        architecture=platform.machine(),
+        python=platform.python_version(),
+        command=" ".join(["driftline", *sys.argv[1:]]),
+    )
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """The document that ``demo`` and ``load`` print with ``--json``.
+
+    ``live``: instances that are active now. ``addresses_held``: without a leak there are as many as ports.
+    ``seconds``: first request to last outcome; ``projected_seconds``: until PostgreSQL had it all. ``leftovers``: what
+    devices hold that no live port needs. ``latency``: by kind of request, milliseconds from when each was due;
+    ``curves``: (percent, milliseconds) of the same.
+    ``limit_events_per_second``: what the log alone did in the same run, 0 if that was not measured.
+    ``faults``: what is wrong with the run, empty when all is as it must be.
+    """
+
+    profile: str = "burst"
+    machine: Machine
+    requested: int
+    active: int
+    failed: int
+    refused: int
+    deleted: int
+    delete_refused: int
+    drifted: int
+    drift_failed: int
+    bulk_done: int
+    bulk_refused: int
+    skipped: int
+    twice: int
+    live: int
+    addresses_held: int
+    events: int
+    seconds: float
+    projected_seconds: float
+    spawns_per_second: float
+    events_per_second: float
+    limit_events_per_second: float = 0.0
+    share_of_limit: float = 0.0
+    latency: dict[str, Percentiles]
+    curves: dict[str, list[tuple[float, float]]]
+    steps: list[StepTimes]
+    port_states: dict[str, int]
+    reachable_pairs_checked: int
+    reachable_pairs_ok: int
+    isolated_pairs_checked: int
+    isolated_pairs_ok: int
+    leftovers: int
+    verify: Verdict
+    invariants: Invariants
+    audit: Accounted
+    samples: list[Sample]
+    marks: list[MarkedAt]
+    problems: list[str]
+    faults: list[str] = []
+
+
+class Partial(msgspec.Struct, kw_only=True):
+    """What is left of a run that was interrupted: nothing of it was judged."""
+
+    interrupted: bool = True
+    profile: str
+    machine: Machine
+    tally: Tally
+    seconds: float
+    spawns_per_second: float
+    latency: dict[str, Percentiles]
+    curves: dict[str, list[tuple[float, float]]]
+    samples: list[Sample]
+    marks: list[MarkedAt]
+
+
+def faults_of(report: Report, *, may_fail: bool = False) -> list[str]:
+    """What is wrong with a run. A refused request is none: refusing is what it should do with a bad one.
+
+    ``may_fail``: devices were broken on purpose, so that a request may have failed.
+    """
+    checks = {
+        "a request ended more than once": report.twice == 0,
+        "a spawn failed": may_fail or report.failed == 0,
+        "a request has no outcome": report.requested == report.active + report.failed + report.refused,
+        "a delete was refused": report.delete_refused == 0,
+        "a drift failed": may_fail or report.drift_failed == 0,
+        "a bulk request was refused": report.bulk_refused == 0,
+        "an address leaked": report.addresses_held == sum(report.port_states.values()),
+        "a live instance has no usable port": report.live == report.port_states["ACTIVE_ACTIVE"],
+        "a pair that should reach each other does not": report.reachable_pairs_ok == report.reachable_pairs_checked,
+        "a pair that should be isolated is not": report.isolated_pairs_ok == report.isolated_pairs_checked,
+        "a device holds what no port needs": report.leftovers == 0,
+        "the projections differ from the log": report.verify.equal,
+        f"invariant {report.invariants.violation}": not report.invariants.violation,
+        f"lost, or amiss: {'; '.join(report.audit.findings[:3])}": not report.audit.findings,
+    }
+    return [text for text, holds in checks.items() if not holds]
+
+
+def made(tally: Tally, judged: Judged, projected_us: int, timing: Timing, *, may_fail: bool = False) -> Report:
+    """The report of a run that is over and was judged; ``may_fail`` as in ``faults_of``."""
+    seconds = (projected_us - tally.first_us) / 1e6
+    proof = judged.proof
+    report = Report(
+        machine=this_machine(),
+        requested=tally.requested,
+        active=tally.active,
+        failed=tally.failed,
+        refused=tally.refused,
+        deleted=tally.deleted,
+        delete_refused=tally.delete_refused,
+        drifted=tally.drifted,
+        drift_failed=tally.drift_failed + tally.drift_refused,
+        bulk_done=tally.bulk_done,
+        bulk_refused=tally.bulk_refused,
+        skipped=tally.skipped,
+        twice=tally.twice,
+        live=judged.live,
+        addresses_held=judged.addresses_held,
+        events=tally.events,
+        seconds=round(tally.seconds, 3),
+        projected_seconds=round(seconds, 3),
+        spawns_per_second=round(tally.spawns_per_second, 1),
+        events_per_second=round(tally.events / seconds, 1),
+        latency=percentiles(timing),
+        curves={kind: latency.curve() for kind, latency in timing.latencies.items()},
+        steps=_steps([row for row in judged.spawns if row.step_01_us >= tally.first_us]),
+        port_states=judged.port_states,
+        reachable_pairs_checked=proof.reachable_checked,
+        reachable_pairs_ok=proof.reachable_ok,
+        isolated_pairs_checked=proof.isolated_checked,
+        isolated_pairs_ok=proof.isolated_ok,
+        leftovers=proof.leftovers,
+        verify=judged.verify,
+        invariants=judged.invariants,
+        audit=judged.audit,
+        samples=list(timing.samples),
+        marks=marked(timing),
+        problems=[*tally.problems, *([proof.first_problem] if proof.first_problem else [])],
+    )
+    report.faults = faults_of(report, may_fail=may_fail)
+    return report
+
+
+def partial(tally: Tally, timing: Timing, profile: str) -> Partial:
+    """The report of a run that was interrupted."""
+    return Partial(
+        profile=profile,
+        machine=this_machine(),
+        tally=tally,
+        seconds=round(tally.seconds, 3),
+        spawns_per_second=round(tally.spawns_per_second, 1),
+        latency=percentiles(timing),
+        curves={kind: latency.curve() for kind, latency in timing.latencies.items()},
+        samples=list(timing.samples),
+        marks=marked(timing),
+    )
+
+
+def percentiles(timing: Timing) -> dict[str, Percentiles]:
+    """The latencies by kind of request, where there are any."""
+    found = {kind: latency.percentiles() for kind, latency in timing.latencies.items()}
+    return {kind: one for kind, one in found.items() if one is not None}
+
+
+def marked(timing: Timing) -> list[MarkedAt]:
+    """The marks by the clock of the run."""
+    return [MarkedAt(at_s=round((mark.at_us - timing.started_us) / 1e6, 3), what=mark.what) for mark in timing.marks]
+
+
+def _steps(spawns: Iterable[SpawnRow]) -> list[StepTimes]:
+    """The thirteen steps over all spawns that came about."""
+    since = {step.label: Latency() for step in STEPS}
+    waited = dict.fromkeys(since, 0.0)
+    for row in spawns:
+        if row.outcome != "active":
+            continue
+        before = 0.0
+        for step, at_ms in sorted(timed_steps(row), key=lambda one: one.at_ms or 0.0):
+            if at_ms is not None:
+                since[step.label].record(0, round(at_ms * 1000))
+                waited[step.label] += max(at_ms - before, 0.0)
+                before = max(before, at_ms)
+    total = sum(waited.values()) or 1.0
+    return [
+        StepTimes(
+            step=step.label,
+            text=step.text,
+            share=round(waited[step.label] / total, 4),
+            since_request=since[step.label].percentiles(),
+        )
+        for step in STEPS
+    ]

@@ -1,0 +1,59 @@
+"""What a run looked like while it went on: a sample a second of what was done, what was behind, and Figure 8."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from bus.envelope import now_us
+from bus.errors import LogUnavailable
+
+#: How often a sample is taken, seconds.
+EVERY_S = 1.0
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """One moment, ``at_s`` after the run began. ``lags``: events behind, by who reads; the other counts: so far."""
+
+    at_s: float
+    requested: int
+    active: int
+    ended: int
+    in_flight: int
+    events: int
+    lags: dict[str, int]
+    states: dict[str, int]
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that was done to the system at a moment: a phase began, or a fault was let in."""
+
+    at_us: int
+    what: str
+
+
+#: Takes one sample, given how long the run has been going on, seconds. Raises LogUnavailable when it cannot.
+Look = Callable[[float], Awaitable[Sample]]
+
+
+class Sampler:
+    """Takes samples until it is cancelled. ``missed``: how often it could not, because the log was away."""
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+        self.samples: list[Sample] = []
+        self.started_us = now_us()
+        self.missed = 0
+
+    async def run(self) -> None:
+        """Take samples for ever."""
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        number = 0
+        while True:
+            try:
+                self.samples.append(await self._look(loop.time() - start))
+            except LogUnavailable:
+                self.missed += 1
+            number += 1
+            await asyncio.sleep(start + number * EVERY_S - loop.time())

@@ -1,0 +1,66 @@
+"""``driftline load --chaos``: each part and each server is disturbed under load, and the oracle finds nothing amiss."""
+
+import os
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests.acceptance.harness import Site, site
+
+pytestmark = [pytest.mark.servers, pytest.mark.processes, pytest.mark.timeout(300)]
+
+FAULTS = "kill:nova@1,restart:nats@2,break:az1-leaf1@4+1.5,restart:postgres@5,pause:projector@6+1,kill:fabric@7"
+
+
+@pytest_asyncio.fixture
+async def place() -> AsyncIterator[Site]:
+    async with site() as one:
+        yield one
+
+
+async def test_every_fault_is_let_in_and_nothing_is_lost(place: Site) -> None:
+    arguments = ("--profile", "churn", "--instances", "120", "--rate", "15", "--lives", "2", "--html", "page.html")
+    report = await place.json("load", *arguments, "--chaos", FAULTS, timeout_s=200)
+    assert report["faults"] == []
+    assert report["requested"] == 120 == report["active"] + report["failed"]
+    assert report["live"] == report["addresses_held"] == 0
+    assert report["verify"]["equal"]
+    assert report["audit"]["findings"] == []
+    assert [mark["what"] for mark in report["marks"]] == [
+        "kill nova",
+        "restart nats",
+        "break az1-leaf1 for 1.5 s",
+        "restart postgres",
+        "pause projector for 1 s",
+        "kill fabric",
+    ]
+    assert "restart nats at" in (place.folder / "page.html").read_text()
+    await place.nothing_left()
+
+
+async def test_nothing_is_left_of_a_run_that_was_killed(place: Site) -> None:
+    load = await place.start(
+        "load", "--profile", "churn", "--instances", "900", "--rate", "5", "--chaos", "kill:nova@600"
+    )
+    await load.said("driftline load: churn on")
+    os.kill(load.process.pid, signal.SIGKILL)
+    await load.ended()
+    await place.nothing_left()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--chaos", "kill:nova"], "--chaos 'kill:nova': not like kill:nova@10"),
+        (["--chaos", "random"], "--chaos random: say with --for until when"),
+        (
+            ["--chaos", "kill:nova@1", "--nats", "nats://127.0.0.1:1"],
+            "--chaos: it needs servers and devices of its own",
+        ),
+    ],
+    ids=["clause", "no-end", "servers"],
+)
+async def test_bad_chaos_is_refused_in_one_line(place: Site, arguments: list[str], says: str) -> None:
+    assert says in await place.refused("load", "--instances", "3", *arguments)

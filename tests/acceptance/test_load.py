@@ -1,0 +1,95 @@
+"""``driftline load`` by its profiles, against a control plane that runs: each is judged whole, whatever it was."""
+
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests.acceptance.harness import Site, site, start_up
+
+pytestmark = [
+    pytest.mark.servers,
+    pytest.mark.processes,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(180),
+]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def place() -> AsyncIterator[Site]:
+    async with site() as one:
+        await start_up(one, "--azs", "2", "--hosts", "25")
+        yield one
+
+
+@pytest.mark.parametrize(
+    ("arguments", "counts"),
+    [
+        (("burst", "--instances", "20"), {"requested": 40, "active": 40}),
+        (("steady", "--instances", "15", "--rate", "60"), {"requested": 30, "active": 30}),
+        (("churn", "--instances", "10", "--rate", "40", "--lives", "0.5"), {"active": 20, "deleted": 20}),
+        (("rolling", "--instances", "10", "--rate", "40"), {"active": 20, "deleted": 10}),
+        (("bulk", "--instances", "20", "--size", "10", "--rate", "100"), {"requested": 0, "bulk_done": 4}),
+        (("storm", "--instances", "20", "--scope", "az"), {"active": 40, "drifted": 20}),
+        (("steady", "--instances", "500", "--rate", "20", "--for", "1"), {"failed": 0}),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+async def test_a_profile_is_run_and_judged(place: Site, arguments: tuple[str, ...], counts: dict[str, int]) -> None:
+    report = await place.json("load", "--profile", *arguments)
+    assert {name: report[name] for name in counts} == counts
+    assert report["faults"] == []
+    assert report["profile"] == arguments[0]
+    assert report["audit"]["findings"] == []
+    assert report["audit"]["requests"] > 0
+    assert report["invariants"]["violation"] == ""
+    assert report["verify"]["equal"]
+    for kind, latency in report["latency"].items():
+        assert 0 < latency["p50"] <= latency["p99"] <= latency["p99_9"] <= latency["max"], kind
+    shares = [step["share"] for step in report["steps"]]
+    assert not report["active"] or sum(shares) == pytest.approx(1, abs=0.01)
+    if "--for" in arguments:
+        assert 0 < report["requested"] < 100  # of 1,000 that were asked for
+
+
+async def test_a_rack_fails_under_all_that_runs_on_it(place: Site) -> None:
+    """Last of those that need hosts: it leaves a rack without power."""
+    report = await place.json("load", "--profile", "storm", "--instances", "20")
+    assert report["faults"] == []
+    assert report["drifted"] == report["latency"]["drift"]["count"] > 0
+    assert [mark["what"] for mark in report["marks"]] == ["HostsFail"]
+
+
+async def test_an_interrupt_ends_it_with_what_there_is(place: Site) -> None:
+    load = await place.start(
+        "load", "--profile", "steady", "--instances", "5000", "--rate", "20", "--json", "--out", "r.json"
+    )
+    await load.said("driftline load: steady on")
+    ended = await load.end(signal.SIGINT)
+    assert ended.code == 130, ended.stderr
+    assert ended.document["interrupted"]
+    assert ended.document["profile"] == "steady"
+    assert (place.folder / "r.json").read_text() == ended.stdout
+
+
+async def test_two_runs_are_compared(place: Site) -> None:
+    for name in ("a.json", "b.json"):
+        await place.run("load", "--instances", "10", "--out", name)
+    compared = await place.json("load", "compare", "a.json", "b.json")
+    assert compared["verdict"] in ("faster", "slower", "alike")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--instances", "3", "--trace", "t.csv"], "exactly one of --trace and --instances must be given"),
+        (["--profile", "trace", "--instances", "3"], "--profile trace: give a file with --trace"),
+        (["--instances", "3", "--rate", "0"], "0.0 is not in the range x>0"),
+        (["--instances", "3", "--out", "no/such/folder"], "--out no/such/folder: there is no folder no/such"),
+        (["compare", "nosuch.json", "nosuch.json"], "nosuch.json: cannot be read"),
+    ],
+    ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else "",
+)
+async def test_bad_input_is_refused_in_one_line(place: Site, arguments: list[str], says: str) -> None:
+    assert says in await place.refused("load", *arguments)

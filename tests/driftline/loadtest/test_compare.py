@@ -1,0 +1,46 @@
+"""Two runs compared: by their rate, unless one was wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from driftline.errors import UsageError
+from driftline.loadtest.compare import Run, compare, read_run
+
+
+def run(rate: float, *faults: str) -> Run:
+    return Run(spawns_per_second=rate, seconds=2.0, projected_seconds=0.0, faults=list(faults))
+
+
+@pytest.mark.parametrize(
+    ("rate", "verdict"), [(104, "alike"), (96, "alike"), (106, "faster"), (94, "slower"), (0, "slower")]
+)
+def test_the_rate_decides_beyond_noise(rate: float, verdict: str) -> None:
+    assert compare(run(100), run(rate)).verdict == verdict
+
+
+def test_fast_and_wrong_is_wrong() -> None:
+    assert compare(run(100), run(900, "an address leaked")).verdict == "wrong"
+
+
+def test_ratios_are_after_by_before() -> None:
+    lines = {line.what: line.ratio for line in compare(run(100), run(150)).lines}
+    assert lines == {"spawns_per_second": 1.5, "seconds": 1.0, "projected_seconds": None}
+
+
+def test_a_wrong_first_run_is_no_measure() -> None:
+    with pytest.raises(UsageError, match="an address leaked"):
+        compare(run(100, "an address leaked"), run(100))
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"spawns_per_second": "fast"}'])
+def test_a_file_that_is_no_run_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=r"a\.json: is not the JSON of a run"):
+        read_run(path)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"b\.json: cannot be read"):
+        read_run(tmp_path / "b.json")
