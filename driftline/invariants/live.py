@@ -190,13 +190,14 @@ class _Live:
         dump = await self._dump()
         if await self._log.last_position() > self._read:  # the devices may be ahead of what was read
             return "events come in all the time"
-        fabric = fabric_of(self._auditor, dump, self._further.values())
-        self._auditor.always(fabric)
+        # In threads: over 100,000 ports each takes seconds, and what is judged may run in this process.
+        fabric = await asyncio.to_thread(fabric_of, self._auditor, dump, self._further.values())
+        await asyncio.to_thread(self._auditor.always, fabric)
         self._scope = "devices"
         if self._auditor.pending:
             return f"{self._auditor.pending} requests have no outcome yet"
         try:
-            self._auditor.once_quiet(fabric)
+            await asyncio.to_thread(self._auditor.once_quiet, fabric)
         except Violation as violation:
             return violation
         return None
