@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from bus.envelope import Envelope, Recorded, Rejected, decode, recorded
+from bus.envelope import Recorded, Rejected, decode, recorded
 from bus.errors import MalformedEvent, UnknownEventType
 from bus.subjects import subject_of
 
@@ -32,23 +32,23 @@ def decode_batch(raws: Iterable[Raw]) -> tuple[list[Recorded], list[Rejected]]:
     """
     records: list[Recorded] = []
     rejects: list[Rejected] = []
+    note = records.append
     for raw in raws:
+        position, subject, data, stored_us = raw
         try:
-            envelope = decode(raw.data)
-            _check_subject(envelope, raw.subject)
+            envelope = decode(data)
         except UnknownEventType as error:
             rejects.append(_reject(raw, f"unknown event type {error}", malformed=False, tag=str(error)))
         except MalformedEvent as error:
             rejects.append(_reject(raw, str(error), malformed=True))
         else:
-            records.append(recorded(envelope, raw.position, raw.stored_us))
+            belongs = subject_of(envelope.event)
+            if belongs == subject:
+                note(recorded(envelope, position, stored_us))
+            else:
+                reason = f"subject: the event belongs on {belongs}, not on {subject}"
+                rejects.append(_reject(raw, reason, malformed=True))
     return records, rejects
-
-
-def _check_subject(envelope: Envelope, subject: str) -> None:
-    belongs = subject_of(envelope.event)
-    if belongs != subject:
-        raise MalformedEvent(f"subject: the event belongs on {belongs}, not on {subject}")
 
 
 def _reject(raw: Raw, reason: str, *, malformed: bool, tag: str = "") -> Rejected:

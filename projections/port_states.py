@@ -11,7 +11,8 @@ from projections.ports import Ports
 
 STATUSES = ("ACTIVE", "DOWN", "ERROR")
 #: The nine pairs of Figure 8, written UNDERLAY_OVERLAY.
-PAIRS = tuple(f"{underlay}_{overlay}" for underlay in STATUSES for overlay in STATUSES)
+_PAIR_OF = {(underlay, overlay): f"{underlay}_{overlay}" for underlay in STATUSES for overlay in STATUSES}
+PAIRS = tuple(_PAIR_OF.values())
 _COLUMNS = {pair: pair.lower() for pair in PAIRS}
 
 
@@ -61,12 +62,11 @@ class PortStates(Fold):
         for table, key in touched:
             if table == "ports":
                 row = self._ports.get(key)
-                pair = f"{row.underlay}_{row.overlay}" if row else ""
+                pair = _PAIR_OF[row.underlay, row.overlay] if row is not None else ""
                 before = self._pair_of.get(key[0], "")
                 if pair != before:
                     self._move(key[0], before, pair)
-                    moved.append(before)
-                    moved.append(pair)
+                    moved += (before, pair)
         if not moved:
             return touched
         # Event times of different processes may run back a little; a second that has passed stays as it was.
