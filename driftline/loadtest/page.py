@@ -2,12 +2,16 @@
 
 import itertools
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 import pygal
 from pygal.style import CleanStyle
+
+# pygal looks for its maps by an importer without ``find_spec``, at which each later import of what is not there warns.
+sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, pygal.PluginImportFixer)]
 
 #: The document that ``driftline load --json`` printed.
 Document = Mapping[str, Any]

@@ -1,5 +1,6 @@
 """The page of a run: whole, safe to open, and of one piece."""
 
+import importlib
 import re
 from typing import Any
 
@@ -71,3 +72,8 @@ def test_an_interrupted_run_says_so_and_has_the_plots_there_are(samples: list[di
     html = page({**partial, "tally": whole})
     assert "Interrupted: nothing was checked" in html
     assert titles(html) == []
+
+
+def test_what_is_not_there_is_still_looked_for_in_peace() -> None:
+    with pytest.raises(ModuleNotFoundError):  # and no ImportWarning: warnings are errors here
+        importlib.import_module("no_such_module_anywhere")
