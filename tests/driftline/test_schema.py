@@ -156,7 +156,7 @@ def test_every_event_says_where_it_goes_and_who_sends_it() -> None:
         assert definition["x-published-by"] == publishers_of(event_type)
         assert definition["x-once"] is event_type.once
         assert not re.search(r"^[ \t]", definition["description"], re.MULTILINE)
-    parts = {"Envelope", "HostDifference", "LeafDifference", "MacDuplicate", "CloudDifference"}
+    parts = {"Envelope", "HostDifference", "LeafDifference", "TableDifference", "MacDuplicate", "CloudDifference"}
     parts |= {"HttpRule", "PolicyRule", "Listener", "PortItem", "RefusedItem"}
     assert set(SCHEMA["$defs"]) == parts | {event_type.__name__ for event_type in EVENT_TYPES}
 
