@@ -85,6 +85,8 @@ def matches(pattern: str, subject: str) -> bool:
     return len(want) == len(have) and all(w in ("*", h) for w, h in zip(want, have, strict=True))
 
 
+#: Of each worker that has tables on devices.
+_TABLES = ("device.audit_requested", "device.audited")
 #: Who may publish what. ``publisher`` is anyone outside; ``operator`` describes the world.
 _PUBLISHERS: dict[str, tuple[str, ...]] = {
     "publisher": (
@@ -101,6 +103,7 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
         *("direct_connect.create_requested", "direct_connect.fail_requested", "direct_connect.restore_requested"),
         *("host.fail_requested", "host.drain_requested", "host.return_requested"),
         *("host.audit_requested", "leaf.audit_requested", "cloud.audit_requested"),
+        "device.audit_requested",
         "host.block_release_requested",
         *("router.added", "network.create_requested", "network.gateway_change_requested"),
         "leaf.mac_clear_requested",
@@ -128,6 +131,7 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
         "host.fenced",
         *("leaf.trunk_added", "leaf.interface_shut", "leaf.interface_opened"),
         *("leaf.mac_duplicate_detected", "leaf.mac_cleared"),
+        *_TABLES,
     ),
     "ipam": (
         *("host.block_assigned", "host.block_refused"),
@@ -144,6 +148,7 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
     "border": (
         *("border.entry_added", "border.entry_removed", "border.entry_failed"),
         *("vpc.connection_ready", "vpc.connection_failed", "vpc.disconnected", "direct_connect.settled"),
+        *_TABLES,
     ),
     "ingress": (
         *("ingress.added", "ingress.configured", "ingress.created", "ingress.refused"),
@@ -160,9 +165,9 @@ _PUBLISHERS: dict[str, tuple[str, ...]] = {
         *("port.allocated", "port.refused", "port.bound", "port.address_offered", "port.claim_refused"),
         *("host.block_requested", "host.block_released", "host.block_release_refused"),
     ),
-    "block-routes": ("router.block_route_set", "host.block_announced"),
+    "block-routes": ("router.block_route_set", "host.block_announced", *_TABLES),
     "liveness": (*("host.suspected", "host.down", "host.returned", "host.up", "host.draining", "host.refused"),),
-    "core-router": ("router.gateway_configured",),
+    "core-router": ("router.gateway_configured", *_TABLES),
 }
 ROLES: tuple[str, ...] = tuple(_PUBLISHERS)
 #: Roles of people and programs outside; every other one is the name of a worker.

@@ -58,6 +58,21 @@ class BlockRoutes(Fold):
         """The routes that a device that can be spoken to still has to be told of."""
         return [row for row in self._rows.values() if not row.done and row.router not in self._down]
 
+    def of_router(self, router: str) -> list[BlockRouteRow]:
+        """The ways that one device knows, is to know, or is to forget."""
+        return [row for row in self._rows.values() if row.router == router]
+
+    def in_use(self) -> list[str]:
+        """The hosts that can be spoken to and their leaves, if there are blocks at all; else none."""
+        hosts = [row for row in self._world.hosts.values() if row.kind == "server"] if self._blocks else []
+        leaves = dict.fromkeys(leaf for row in hosts for leaf in _leaves(row))
+        return [*(row.host for row in hosts if row.host not in self._down), *leaves]
+
+    def az_of(self, router: str) -> str:
+        """The zone of a host or of a leaf, empty if it is unknown."""
+        hosts = self._world.hosts.values()
+        return next((row.az for row in hosts if router in (row.host, *_leaves(row))), "")
+
     def ready(self) -> list[HostBlockAssigned]:
         """The blocks that are not announced, and that every device that can be spoken to knows the way to."""
         waiting = {(row.vrf, row.cidr) for row in self.pending()}

@@ -63,6 +63,18 @@ class Borders(Fold):
         """The entries that are not as they are needed yet."""
         return [entry for entry in self._entries.values() if entry.state in ("adding", "removing")]
 
+    def entries_of(self, border: str) -> list[BorderEntryRow]:
+        """The entries of one border, in whatever state."""
+        return [entry for entry in self._entries.values() if entry.border == border]
+
+    def in_use(self) -> list[str]:
+        """All borders, if any has anything to hold; else none."""
+        return [border_of(az) for az in self._world.region_of] if self._entries else []
+
+    def az_of(self, border: str) -> str:
+        """The zone of a border, empty if it is unknown."""
+        return next((az for az in self._world.region_of if border_of(az) == border), "")
+
     def of_connection(self, row: ConnectionRow) -> list[BorderEntryRow]:
         """The entries, in whatever state, that carry this connection."""
         vrfs = ("vrfs", *row.vrfs)

@@ -83,6 +83,8 @@ class Instances(Fold):
         super().__init__()
         self._rows: dict[Key, InstanceRow] = self.tables["instances"]
         self.by_name: dict[str, str] = {}
+        #: Whose port has, or is to have, this name: no two hosts with an IPAM of their own could agree on it.
+        self.by_port_name: dict[str, str] = {}
         self.load: dict[str, int] = {}
         #: (instance, correlation) of requests that were refused on an instance which belongs to another request.
         self.refused_spawns: set[tuple[str, str]] = set()
@@ -120,6 +122,7 @@ class Instances(Fold):
             requested_us=r.time_us,
         )
         self._rows[(e.instance,)] = row
+        self.by_port_name.setdefault(row.port_name, row.instance)
         return self._touch(row)
 
     @on(InstanceScheduled)
@@ -142,7 +145,7 @@ class Instances(Fold):
         if row.state != "requested":
             return NOTHING
         row.state, row.scheduled_us = "scheduled", r.time_us
-        self.by_name[row.name] = row.instance
+        self.by_name[row.name] = self.by_port_name[row.port_name] = row.instance
         row.port = row.port or self._ready.pop(row.instance, "")
         self._place(row, e.host)
         return self._touch(row)
@@ -337,6 +340,8 @@ class Instances(Fold):
     def _release(self, row: InstanceRow) -> None:
         if self.by_name.get(row.name) == row.instance:
             del self.by_name[row.name]
+        if self.by_port_name.get(row.port_name) == row.instance:
+            del self.by_port_name[row.port_name]
         self._leave(row)
 
     def _touch(self, row: InstanceRow) -> tuple[Touched, ...]:

@@ -73,6 +73,8 @@ class Operations(Fold):
         self._by_request: dict[str, str] = {}
         #: The item that each instance's port comes from, unless it was refused.
         self._of_instance: dict[str, OperationItemRow] = {}
+        #: By name: whose port is being made.
+        self.being_made: dict[str, str] = {}
         #: (operation, correlation) of requests that have an answer of their own.
         self.answered: set[tuple[str, str]] = set()
 
@@ -119,6 +121,7 @@ class Operations(Fold):
                 label=item.label or "",
             )
             self._of_instance.setdefault(item.instance, row)
+            self.being_made.setdefault(row.name, item.instance)
         return (("operations", (e.operation,)), *(_key(item) for item in self.items_of(e.operation)))
 
     @on(PortAllocated)
@@ -141,6 +144,8 @@ class Operations(Fold):
         refused = {one.instance: one for one in reversed(e.refused)}
         had = set(e.allocated)
         for item in self.items_of(e.operation):
+            if self.being_made.get(item.name) == item.instance:
+                del self.being_made[item.name]
             if item is not self._of_instance.get(item.instance) or item.instance not in had:
                 self._end(item)
                 if item.instance in refused:

@@ -68,6 +68,22 @@ class Trunks(Fold):
         rows = (row for row in self._trunks.values() if row.state == "adding")
         return [row for row in rows if row.leaf == leaf or row.network == network]
 
+    def vlans_of(self, leaf: str) -> list[LeafTrunkRow]:
+        """The VLANs that ``leaf`` trunks, or is to."""
+        return [row for row in self._trunks.values() if row.leaf == leaf]
+
+    def shut_of(self, leaf: str) -> list[ShutInterfaceRow]:
+        """The interfaces of ``leaf`` that are shut, or being shut or opened."""
+        return [row for row in self._shut.values() if row.leaf == leaf]
+
+    def in_use(self) -> list[str]:
+        """All leaves, if there are provider networks at all; else none."""
+        return list(self._leaves) if self._trunks else []
+
+    def az_of(self, leaf: str) -> str:
+        """The zone of a leaf, empty if it is unknown."""
+        return self._leaves.get(leaf, "")
+
     def interfaces_of(self, host: str) -> list[ShutInterfaceRow]:
         """The interfaces of ``host`` that are shut, or being shut or opened."""
         row = self._world.hosts.get(host)

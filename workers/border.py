@@ -12,6 +12,8 @@ from bus.events import (
     BorderEntryEvent,
     BorderEntryFailed,
     BorderEntryRemoved,
+    DeviceAudited,
+    DeviceAuditRequested,
     DirectConnectCreated,
     DirectConnectFailed,
     DirectConnectRestored,
@@ -23,10 +25,15 @@ from bus.events import (
     VpcDisconnected,
     VpcDisconnecting,
 )
+from bus.events.device import DeviceTable
 from projections.borders import BorderEntryRow, Borders
+from projections.table_audits import TableAudits
 from projections.vpcs import ConnectionRow, LineRow, Vpcs
-from workers.effects import AnyEffect, BorderEntry, Result
-from workers.worker import Decision, Emit, Folds, Perform, State, Worker
+from workers import table_audits, tables
+from workers.effects import AnyEffect, AuditTable, BorderEntry, Result
+from workers.worker import Decision, Due, Emit, Folds, Now, Perform, State, Worker
+
+TABLE: DeviceTable = "border"
 
 
 class BorderState(State):
@@ -34,11 +41,20 @@ class BorderState(State):
 
     def __init__(self, folds: Folds) -> None:
         super().__init__(folds)
-        self.vpcs, self.borders = self.fold(Vpcs), self.fold(Borders)
+        self.vpcs, self.borders, self.audits = self.fold(Vpcs), self.fold(Borders), self.fold(TableAudits)
+        self.watching_since_us = 0
 
 
 def decide(state: BorderState, r: Recorded) -> Iterable[Decision]:
     """What the borders are still to be brought to, and what has come of it."""
+    if isinstance(r.event, DeviceAuditRequested):
+        if r.event.table == TABLE:
+            yield from table_audits.look(r, r.event, _wished(state, r.event.device))
+        return
+    if isinstance(r.event, DeviceAudited):
+        if r.event.table == TABLE:
+            yield from _repairs(state, r, r.event)
+        return
     if not isinstance(r.event, BorderEntryEvent):
         for entry in state.borders.pending():
             yield Perform(_wish(entry))
@@ -46,6 +62,28 @@ def decide(state: BorderState, r: Recorded) -> Iterable[Decision]:
         yield from _connection(state, row)
     for line in state.vpcs.lines():
         yield from _line(state, line)
+
+
+def _wished(state: BorderState, border: str) -> dict[str, str]:
+    wanted = (entry for entry in state.borders.entries_of(border) if entry.needed)
+    return {tables.border(entry.kind, entry.one, entry.other): tables.HELD for entry in wanted}
+
+
+def _repairs(state: BorderState, r: Recorded, e: DeviceAudited) -> Iterable[Decision]:
+    """What is lacking is given again, and what nobody needs goes. What is on its way is left alone."""
+    entries = {tables.border(one.kind, one.one, one.other): one for one in state.borders.entries_of(e.device)}
+    for found in e.differences:
+        entry = entries.get(found.key)
+        if entry is not None and entry.needed and found.missing and entry.state in ("present", "error"):
+            yield Perform(_wish(entry))
+        elif entry is None and not found.missing:
+            yield Perform(_removal(state, e.device, found.key, epoch=r.position))
+
+
+def _removal(state: BorderState, border: str, key: str, epoch: int) -> BorderEntry:
+    kind, one, other = key.split()
+    az = state.borders.az_of(border)
+    return BorderEntry(device=border, az=az, kind=kind, one=one, other=other, epoch=epoch, present=False)
 
 
 def _connection(state: BorderState, row: ConnectionRow) -> Iterable[Decision]:
@@ -86,7 +124,9 @@ def _wish(entry: BorderEntryRow) -> BorderEntry:
 
 
 def settle(effect: AnyEffect, result: Result) -> Iterable[Event]:
-    """What a border acknowledged or refused."""
+    """What a border acknowledged or refused, or where it differs."""
+    if isinstance(effect, AuditTable):
+        return (table_audits.audited(effect, result),)
     if not isinstance(effect, BorderEntry):
         raise TypeError(f"the border worker did not ask for {effect}")
     answer = BorderEntryAdded if effect.present else BorderEntryRemoved
@@ -103,6 +143,12 @@ def settle(effect: AnyEffect, result: Result) -> Iterable[Event]:
     return (answer(**said),)  # type: ignore[arg-type]  # the same
 
 
+def due(state: BorderState, now: Now) -> Iterable[Due]:
+    """The borders that were not compared for long, if any has anything to hold."""
+    state.watching_since_us = state.watching_since_us or now.time_us
+    return table_audits.due(state.audits, TABLE, state.borders.in_use(), state.watching_since_us, now)
+
+
 WORKER = Worker(
     name="border",
     state=BorderState,
@@ -117,9 +163,11 @@ WORKER = Worker(
                 DirectConnectRestored,
             ),
             *(BorderEntryAdded, BorderEntryRemoved, BorderEntryFailed),
+            *(DeviceAuditRequested, DeviceAudited),
         }
     ),
     says=frozenset({DirectConnectSettled, VpcConnectionFailed, VpcConnectionReady, VpcDisconnected}),
     decide=decide,
     settle=settle,
+    due=due,
 )

@@ -11,6 +11,8 @@ from typing import TypedDict
 
 from bus.envelope import Recorded
 from bus.events import (
+    DeviceAudited,
+    DeviceAuditRequested,
     Event,
     HostDown,
     HostFenced,
@@ -37,11 +39,12 @@ from bus.events import (
     PortUnbound,
 )
 from projections.leaves import CncPort
-from workers import leaf_audits, leaf_trunks, mac_duplicates
+from workers import leaf_audits, leaf_trunks, mac_duplicates, table_audits
 from workers.claims import claim
 from workers.effects import (
     AnyEffect,
     AuditLeaf,
+    AuditTable,
     ClearMac,
     LeafVlan,
     LookForDuplicates,
@@ -87,7 +90,7 @@ def _of_leaves(state: CncState, r: Recorded) -> Iterable[Decision]:
     match r.event:
         case LeafInterfaceShut() as e:
             return _fenced(state, state.trunks.host_on(e.leaf, e.interface))
-        case NetworkCreated() | LeafAdded() | HostResynced():
+        case NetworkCreated() | LeafAdded() | HostResynced() | DeviceAuditRequested() | DeviceAudited():
             return leaf_trunks.decide(state.trunks, r)
         case LeafAuditRequested() | LeafAudited() as e:
             return leaf_audits.decide(state, r, e)
@@ -170,6 +173,8 @@ def _report(state: CncState, port: CncPort, configured_us: int) -> list[Decision
 def settle(effect: AnyEffect, result: Result) -> Iterable[Event]:
     """What a leaf acknowledged or refused."""
     match effect:
+        case AuditTable():
+            return (table_audits.audited(effect, result),)
         case AuditLeaf():
             return (leaf_audits.audited(effect, result), *mac_duplicates.found(effect, result))
         case LookForDuplicates():
@@ -195,7 +200,7 @@ def settle(effect: AnyEffect, result: Result) -> Iterable[Event]:
 
 def due(state: CncState, now: Now) -> Iterable[Due]:
     """Leaves that were not compared with CNC's database for long."""
-    return leaf_audits.due(state, now)
+    return (*leaf_audits.due(state, now), *leaf_trunks.due(state, now))
 
 
 WORKER = Worker(
@@ -207,6 +212,7 @@ WORKER = Worker(
             *(HostDown, HostUp, LeafAuditRequested, LeafAudited),
             *(NetworkCreated, LeafAdded, HostResynced, LeafInterfaceShut),
             *(InstanceDrifted, LeafMacClearRequested),
+            *(DeviceAuditRequested, DeviceAudited),
         }
     ),
     says=frozenset(

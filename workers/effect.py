@@ -1,4 +1,4 @@
-"""What all effects share (``workers.effects``)."""
+"""What effects share (``workers.effects``): of all, of those for a claim of a port, of those on a device as a whole."""
 
 import msgspec
 
@@ -25,3 +25,37 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     def withdraws(self) -> bool:
         """Whether this takes something away: then it is tried until it succeeds, or it would leave something behind."""
         return False
+
+
+class PortEffect(Effect, frozen=True, kw_only=True):
+    """An effect on a host, for one claim of one port.
+
+    A host that was told to take a ``generation`` away refuses to be given it, or an older one, ever again.
+    """
+
+    port: str
+    az: str
+    generation: int
+
+    @property
+    def version(self) -> int:
+        return self.generation
+
+
+class DeviceEffect(Effect, frozen=True, kw_only=True):
+    """An effect on a device as a whole, answering to the event at log position ``epoch``."""
+
+    az: str
+    epoch: int
+
+    @property
+    def slot(self) -> Slot:
+        return (self.device, type(self).__name__)
+
+    @property
+    def version(self) -> int:
+        return self.epoch
+
+    @property
+    def withdraws(self) -> bool:
+        return True

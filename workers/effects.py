@@ -5,25 +5,12 @@ Effects with the same ``slot`` are performed one after the other; the newest wis
 
 import msgspec
 
-from bus.events import CloudDifference, CloudResource, HostDifference, LeafDifference, MacDuplicate
+from bus.events import CloudDifference, CloudResource, HostDifference, LeafDifference, MacDuplicate, TableDifference
+from workers.audit_effects import AuditHost, AuditLeaf, AuditTable, FlowWish, LookForDuplicates, WishedEntry
 from workers.cloud_effects import CloudEffect
-from workers.effect import Effect, Slot
+from workers.effect import DeviceEffect, Effect, PortEffect, Slot
 from workers.policy_rules import HeldRules
-
-
-class PortEffect(Effect, frozen=True, kw_only=True):
-    """An effect on a host, for one claim of one port.
-
-    A host that was told to take a ``generation`` away refuses to be given it, or an older one, ever again.
-    """
-
-    port: str
-    az: str
-    generation: int
-
-    @property
-    def version(self) -> int:
-        return self.generation
+from workers.routing_effects import BlockRoute, BorderEntry, RouterGateway, ShutInterface, TrunkVlan
 
 
 class PlugVnic(PortEffect, frozen=True, kw_only=True):
@@ -113,25 +100,6 @@ class LeafVlan(Effect, frozen=True, kw_only=True):
         return not self.present
 
 
-class DeviceEffect(Effect, frozen=True, kw_only=True):
-    """An effect on a device as a whole, answering to the event at log position ``epoch``."""
-
-    az: str
-    epoch: int
-
-    @property
-    def slot(self) -> Slot:
-        return (self.device, type(self).__name__)
-
-    @property
-    def version(self) -> int:
-        return self.epoch
-
-    @property
-    def withdraws(self) -> bool:
-        return True
-
-
 class ResyncHost(DeviceEffect, frozen=True, kw_only=True):
     """The host holds no vNIC and no flows but those of ``keep`` (generation by port), or of newer generations.
 
@@ -141,14 +109,6 @@ class ResyncHost(DeviceEffect, frozen=True, kw_only=True):
     keep: dict[str, int]
 
 
-class FlowWish(msgspec.Struct, frozen=True):
-    """The flows of one port as they are to be."""
-
-    generation: int
-    mac: str
-    vlan: int
-
-
 class ResyncFlows(DeviceEffect, frozen=True, kw_only=True):
     """An OVS agent began anew: ``flows`` (by port) are in place and carry its cookie, ``epoch``; flows of an older
     cookie are removed, but only after every device was resynced. Flows that are as wished already are not touched:
@@ -156,148 +116,6 @@ class ResyncFlows(DeviceEffect, frozen=True, kw_only=True):
     """
 
     flows: dict[str, FlowWish]
-
-
-class AuditHost(DeviceEffect, frozen=True, kw_only=True):
-    """Look, and change nothing: where does the host differ from these vNICs and flows (generation by port)?
-
-    ``policies``: the revision, or an older one, of the rules that it is to hold, by port.
-    """
-
-    vnics: dict[str, int]
-    flows: dict[str, FlowWish]
-    policies: dict[str, int] = msgspec.field(default_factory=dict)
-
-    @property
-    def withdraws(self) -> bool:
-        return False
-
-
-class WishedEntry(msgspec.Struct, frozen=True, order=True):
-    """A VLAN that a leaf interface is to carry, mapped to a VNI."""
-
-    interface: str
-    vlan: int
-    vni: int
-
-
-class AuditLeaf(DeviceEffect, frozen=True, kw_only=True):
-    """Look, and change nothing: where does the leaf differ from these entries? Asked for by CNC.
-
-    Also found: MACs that are duplicates, but those ``known``.
-    """
-
-    entries: tuple[WishedEntry, ...]
-    known: tuple[MacDuplicate, ...] = ()
-
-    @property
-    def withdraws(self) -> bool:
-        return False
-
-
-class BorderEntry(Effect, frozen=True, kw_only=True):
-    """The border leaks routes between two VRFs, or uses a line from a spoke to a hub; or not (``present``).
-
-    A border ignores an ``epoch`` older than the last one it took for this entry.
-    """
-
-    az: str
-    kind: str
-    one: str
-    other: str
-    epoch: int
-    present: bool
-
-    @property
-    def slot(self) -> Slot:
-        return (self.device, self.kind, self.one, self.other)
-
-    @property
-    def version(self) -> int:
-        return self.epoch
-
-    @property
-    def withdraws(self) -> bool:
-        return not self.present
-
-
-class TrunkVlan(Effect, frozen=True, kw_only=True):
-    """The leaf bridges a provider VLAN between its interfaces, the other leaves and the router. Asked for by CNC."""
-
-    az: str
-    vlan: int
-    epoch: int
-
-    @property
-    def slot(self) -> Slot:
-        return (self.device, "trunk", str(self.vlan))
-
-    @property
-    def version(self) -> int:
-        return self.epoch
-
-    @property
-    def withdraws(self) -> bool:
-        return True  # it takes nothing away, but is tried until it succeeds: nobody would ask for it again
-
-
-class ShutInterface(Effect, frozen=True, kw_only=True):
-    """Nothing goes in or out by the leaf's interface (``shut``), or all that is configured does. Asked for by CNC.
-
-    A leaf ignores an ``epoch`` older than the last one it took for the interface.
-    """
-
-    az: str
-    interface: str
-    shut: bool
-    epoch: int
-
-    @property
-    def slot(self) -> Slot:
-        return (self.device, "interface", self.interface)
-
-    @property
-    def version(self) -> int:
-        return self.epoch
-
-    @property
-    def withdraws(self) -> bool:
-        return True  # both ways: a living host must not stay cut off either
-
-
-class RouterGateway(Effect, frozen=True, kw_only=True):
-    """The router holds ``address`` (with its prefix length) in this VLAN, and no other there. Asked for by core-router.
-
-    It routes between the VLANs of a ``vrf``. A router ignores an ``epoch`` older than the last one of the VLAN.
-    """
-
-    network: str
-    vlan: int
-    vrf: str
-    address: str
-    epoch: int
-
-    @property
-    def slot(self) -> Slot:
-        return (self.device, "gateway", str(self.vlan))
-
-    @property
-    def version(self) -> int:
-        return self.epoch
-
-    @property
-    def withdraws(self) -> bool:
-        return True  # as TrunkVlan: a whole network waits for it
-
-
-class LookForDuplicates(DeviceEffect, frozen=True, kw_only=True):
-    """Look, and change nothing: which MACs has the leaf found to be duplicates, but for those ``known``? For CNC."""
-
-    known: tuple[MacDuplicate, ...] = ()
-
-    @property
-    def withdraws(self) -> bool:
-        return False
 
 
 class ClearMac(DeviceEffect, frozen=True, kw_only=True):
@@ -385,34 +203,6 @@ class PortEntry(PortEffect, frozen=True, kw_only=True):
         return not self.present
 
 
-class BlockRoute(Effect, frozen=True, kw_only=True):
-    """The device knows the way to the block ``cidr`` of ``host``, or does not (``present``). See ``RouteKind``.
-
-    ``gateway`` is what the host answers to as the block's own. An ``epoch`` older than the last one taken is ignored.
-    """
-
-    az: str
-    cidr: str
-    kind: str
-    host: str
-    vrf: str
-    gateway: str
-    epoch: int
-    present: bool
-
-    @property
-    def slot(self) -> Slot:
-        return (self.device, "block", self.cidr)
-
-    @property
-    def version(self) -> int:
-        return self.epoch
-
-    @property
-    def withdraws(self) -> bool:
-        return True  # tried until it succeeds: a way that one host lacks would be a hole for ever
-
-
 AnyEffect = (
     PlugVnic
     | UnplugVnic
@@ -423,6 +213,7 @@ AnyEffect = (
     | ResyncFlows
     | AuditHost
     | AuditLeaf
+    | AuditTable
     | CloudEffect
     | BorderEntry
     | TrunkVlan
@@ -437,7 +228,7 @@ AnyEffect = (
 )
 
 #: What an audit found, or what came of an effect on the cloud.
-Difference = HostDifference | LeafDifference | MacDuplicate | CloudDifference | CloudResource
+Difference = HostDifference | LeafDifference | TableDifference | MacDuplicate | CloudDifference | CloudResource
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -448,3 +239,40 @@ class Result(msgspec.Struct, frozen=True):
     error: str = ""
     started_us: int = 0
     found: tuple[Difference, ...] = ()
+
+
+__all__ = [
+    "INGRESS",
+    "AnyEffect",
+    "AuditHost",
+    "AuditLeaf",
+    "AuditTable",
+    "BlockRoute",
+    "BorderEntry",
+    "ClearMac",
+    "CloudEffect",
+    "ConfigureIngress",
+    "DeviceEffect",
+    "Difference",
+    "Effect",
+    "Endpoint",
+    "FlowWish",
+    "HeldListener",
+    "InstallFlows",
+    "InstallPolicy",
+    "LeafVlan",
+    "LookForDuplicates",
+    "PlugVnic",
+    "PortEffect",
+    "PortEntry",
+    "RemoveFlows",
+    "Result",
+    "ResyncFlows",
+    "ResyncHost",
+    "RouterGateway",
+    "ShutInterface",
+    "Slot",
+    "TrunkVlan",
+    "UnplugVnic",
+    "WishedEntry",
+]

@@ -27,10 +27,15 @@ def find(state: IpamState, request: PortCreateRequested) -> Grant | Refusal:
     host = state.world.hosts.get(request.host)
     if host is None:
         return Refusal("unknown host", "host", request.host)
-    if request.name in state.ports.by_name:
+    if request.name in state.ports.by_name or _is_promised(state, request):
         return Refusal("the port name is in use", "name", request.name)
     candidates = _candidates(state, request)
     return candidates if isinstance(candidates, Refusal) else _grant(state, request, host, candidates)
+
+
+def _is_promised(state: IpamState, request: PortCreateRequested) -> bool:
+    """Whether the name is that of another instance, whose host may be giving its port an address right now."""
+    return state.instances.by_port_name.get(request.name, request.instance) != request.instance
 
 
 def _grant(

@@ -6,6 +6,7 @@ from bus.envelope import Recorded
 from bus.events import LeafAudited, LeafAuditRequested, LeafDifference
 from projections.leaves import LeafInterfaceRow, Leaves
 from projections.mac_duplicates import MacDuplicates
+from projections.table_audits import TableAudits
 from projections.trunks import Trunks
 from workers.effects import AuditLeaf, LeafVlan, Result, WishedEntry
 from workers.worker import AUDIT_EVERY_US, Decision, Due, Folds, Now, Perform, State
@@ -17,6 +18,7 @@ class CncState(State):
     def __init__(self, folds: Folds) -> None:
         super().__init__(folds)
         self.leaves, self.trunks, self.duplicates = self.fold(Leaves), self.fold(Trunks), self.fold(MacDuplicates)
+        self.audits = self.fold(TableAudits)
         self.watching_since_us = 0
 
 

@@ -25,7 +25,7 @@ from projections.addresses import VLAN_MAX, VLAN_MIN
 from projections.world import SubnetRow, is_host_address
 from workers.ipam_state import IpamState
 from workers.models import MODELS, model_of
-from workers.models.model import Refusal
+from workers.models.model import IPAM, Refusal
 from workers.worker import Decision, Emit
 
 #: VNIs that IPAM chooses begin above all VLANs, so that nobody takes one for the other. RFC 7348: 24 bits.
@@ -66,7 +66,7 @@ def set_gateway(state: IpamState, r: Recorded, request: NetworkGatewayChangeRequ
 def _network(state: IpamState, request: NetworkCreateRequested) -> NetworkCreated | Refusal:
     """The network as it can be created, or why it cannot."""
     vlan, vni = request.vlan, request.vni
-    for problem in (_name_problem, _number_problem, _place_problem):
+    for problem in (_name_problem, _number_problem, _place_problem, _zone_problem):
         refusal = problem(state, request)
         if refusal is not None:
             return refusal
@@ -77,6 +77,8 @@ def _network(state: IpamState, request: NetworkCreateRequested) -> NetworkCreate
         labels=request.labels,
         model=request.model,
         vlan=vlan or 0,
+        policy=request.policy,
+        block_length=request.block_length,
     )
     return _checked(state, network)
 
@@ -162,6 +164,18 @@ def _place_problem(state: IpamState, request: NetworkCreateRequested) -> Refusal
     return None
 
 
+def _zone_problem(state: IpamState, request: NetworkCreateRequested) -> Refusal | None:
+    """A subnet of a public cloud is in one AZ, and no other is in any; blocks are for who gives them out."""
+    model = MODELS[request.model]
+    if not model.zoned and request.zone:
+        return Refusal("a subnet of this model is in no single AZ", "zone", request.zone)
+    if model.zoned and request.zone not in state.world.azs:
+        return Refusal("unknown availability zone; a subnet of this model is in one", "zone", request.zone or "none")
+    if request.block_length and model.allocator == IPAM:
+        return Refusal("hosts have no blocks in this model", "block_length", str(request.block_length))
+    return None
+
+
 def _subnet_name(request: NetworkCreateRequested) -> str:
     return request.subnet or f"{request.network}-a"
 
@@ -173,6 +187,7 @@ def _subnet(request: NetworkCreateRequested) -> SubnetCreated:
         network=request.network,
         cidr=request.cidr,
         gateway=request.gateway or str(first),
+        zone=request.zone,
     )
 
 

@@ -39,6 +39,7 @@ from bus.events import (
     PortRefused,
     PortUnderlayReported,
     SpawnRequested,
+    port_name,
 )
 from projections.instances import SPAWNING, InstanceRow
 from workers import drifts, prepared
@@ -125,6 +126,9 @@ def _problem(state: NovaState, request: SpawnRequested) -> tuple[str, str, str] 
     """(reason, field, value) if the request is wrong in itself or against the world."""
     if request.name in state.instances.by_name:
         return "the name is in use", "name", request.name
+    name = port_name(request.name, request.labels)
+    if not _is_free(state, name, request.instance):
+        return "the port name is in use", "name", name
     if (request.network is None) == (request.label is None):
         return "exactly one of network and label must be given", "network", request.network or "none"
     if request.network is not None and request.network not in state.world.networks:
@@ -134,6 +138,13 @@ def _problem(state: NovaState, request: SpawnRequested) -> tuple[str, str, str] 
     if not kinds_for(state, request.network, request.label, request.kind):
         return "no kind of host carries such an instance in this network", "kind", request.kind
     return prepared.problem(state, request)
+
+
+def _is_free(state: NovaState, name: str, instance: str) -> bool:
+    """Whether no other port has this name, or is to have it. Where hosts allocate, nova alone sees them all."""
+    port = state.ports.get(state.ports.by_name.get(name, ""))
+    holders = (state.instances.by_port_name.get(name), state.operations.being_made.get(name), port and port.instance)
+    return all(holder in (None, instance) for holder in holders)
 
 
 def _refuse(request: SpawnRequested, reason: str, field: str, value: str) -> Emit:

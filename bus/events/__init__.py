@@ -41,6 +41,7 @@ from bus.events.cluster import (
     IngressRefused,
     Listener,
 )
+from bus.events.device import DeviceAudited, DeviceAuditRequested, TableDifference
 from bus.events.host import (
     BARE_METAL,
     AzAdded,
@@ -338,6 +339,8 @@ AnyEvent = (
     | HostBlockReleaseRefused
     | PortAddressOffered
     | BlockRouteSet
+    | DeviceAuditRequested
+    | DeviceAudited
 )
 
 #: Every event type, in the order of the union above.
@@ -368,6 +371,8 @@ __all__ = [
     "ClusterCreateRequested",
     "ClusterCreated",
     "ClusterRefused",
+    "DeviceAuditRequested",
+    "DeviceAudited",
     "DirectConnectCreated",
     "DirectConnectFailRequested",
     "DirectConnectFailed",
@@ -499,6 +504,7 @@ __all__ = [
     "SpineAdded",
     "Status",
     "SubnetCreated",
+    "TableDifference",
     "TenantAdded",
     "Token",
     "VpcConnectRefused",

@@ -16,7 +16,8 @@ class NetworkCreateRequested(Event, tag="network.create_requested.v1", frozen=Tr
     """Create a network of a VPC, with one subnet. Ends in ``network.created`` and ``subnet.created``, or refused.
 
     ``vlan`` and ``vni``: the network's number, for a model that has one; None lets IPAM choose. ``gateway``: the first
-    host address of ``cidr`` if empty; ``subnet``: the network's name with ``-a`` behind if empty.
+    host address of ``cidr`` if empty; ``subnet``: the network's name with ``-a`` behind if empty. ``zone``: the AZ of
+    the subnet, for a model that has one; ``policy`` and ``block_length`` as in ``network.created``.
     """
 
     network: Token
@@ -28,6 +29,9 @@ class NetworkCreateRequested(Event, tag="network.create_requested.v1", frozen=Tr
     vni: int | None = None
     labels: tuple[str, ...] = ()
     subnet: str = ""
+    zone: str = ""
+    policy: bool = False
+    block_length: int = 0
 
 
 class NetworkRefused(Event, tag="network.refused.v1", frozen=True, kw_only=True):

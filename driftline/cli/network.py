@@ -82,6 +82,9 @@ def network() -> None:
 @click.option("--vlan", type=int, help="Its VLAN, where the model has one. [default: the lowest that is free]")
 @click.option("--vni", type=int, help="Its VNI, where the model has one. [default: the lowest that is free from 4096]")
 @click.option("--label", "labels", multiple=True, help="Ports can be asked for by it (repeatable).")
+@click.option("--zone", default="", help="The AZ of its subnet, for eni.")
+@click.option("--policy", is_flag=True, help="Its ports are under enforcement (docs/howto/policy.md).")
+@click.option("--block-length", type=int, default=0, help="Of a host's block, for host-local models.  [default: 24]")
 @click.option("--subnet", default="", help="The name of its subnet. [default: NAME-a]")
 @_TIMEOUT
 @server_options()
@@ -95,6 +98,9 @@ def create(
     vlan: int | None,
     vni: int | None,
     labels: tuple[str, ...],
+    zone: str,
+    policy: bool,
+    block_length: int,
     subnet: str,
     timeout_s: float,
     as_json: bool,
@@ -110,6 +116,9 @@ def create(
         "vni": vni,
         "labels": labels,
         "subnet": subnet or f"{name}-a",
+        "zone": zone,
+        "policy": policy,
+        "block_length": block_length,
     }
     run(_create(options, parse(NetworkCreateRequested, document), timeout_s, as_json=as_json))
 
@@ -142,7 +151,8 @@ async def _create(options: Options, request: NetworkCreateRequested, timeout_s: 
         print_json(created)
         return
     number = f"VLAN {created.vlan}" if created.vlan else f"VNI {created.vni}" if created.vni else "no number"
-    text = f"{created.network} is a {created.model} network of {created.vpc}: {number}, {created.cidr}"
+    article = "an" if created.model[0] in "aeiou" else "a"
+    text = f"{created.network} is {article} {created.model} network of {created.vpc}: {number}, {created.cidr}"
     people().print(printable(f"{text}, gateway {created.gateway}"))
     if created.router:
         people().print(printable(f"{created.router} holds the gateway, {created.leaves} leaves trunk the VLAN"))

@@ -97,12 +97,27 @@ async def _ask(
                 click.echo(published.request)
             return
         await wait_projected(stack, plane.projector, published.position, timeout_s)
+        if isinstance(event, OperationPortsRequested):
+            await _check_same(Now(stack.database), event)
         await _tell(Now(stack.database), number, timeout_s, as_json=as_json)
 
 
 async def _operation(reading: Reading, request_id: str, timeout_s: float, *, as_json: bool) -> None:
     async with open_state(reading) as state:
         await _tell(state, request_id, timeout_s, as_json=as_json)
+
+
+async def _check_same(state: State, event: OperationPortsRequested) -> None:
+    """The id is the key: NotDone if it was given to other items before, for then these will never be had."""
+    rows = cast(list[OperationItemRow], await state.rows("operation_items", {"operation": event.operation}))
+    known = {(row.number, row.instance, row.host, row.label, "" if row.label else row.network) for row in rows}
+    asked = {
+        (number, item.instance, item.host, item.label or "", (not item.label and item.network) or "")
+        for number, item in enumerate(event.items)
+    }
+    if known != asked:
+        name = event.operation
+        raise NotDone(f"{name} refused: the id is that of a request for other items (operation: {name})")
 
 
 async def _tell(state: State, request_id: str, timeout_s: float, *, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from rich.bar import Bar
 from rich.table import Table
 
 from driftline.cli.common import people, print_json, print_table, printable, reading_options, run
+from driftline.errors import UsageError
 from driftline.figures import TimedStep, drift_sequence, sequence, timed_drift_steps, timed_steps
 from driftline.reading import Reading, open_state
 from driftline.state import find_instance
@@ -31,6 +32,10 @@ def ports(reading: Reading, host: str | None, network: str | None, name: str | N
 async def _ports(reading: Reading, where: dict[str, str], *, as_json: bool) -> None:
     async with open_state(reading) as state:
         found = await state.rows("ports", where)
+        for option in ("host", "network") if not found else ():
+            name = where.get(option)
+            if name and not await state.rows(f"{option}s", {option: name}):
+                raise UsageError(f"--{option}: {name} is no {option} of the world")
     if as_json:
         print_json(found)
         return

@@ -10,13 +10,18 @@ import msgspec
 from bus.envelope import Recorded
 from bus.events import (
     BARE_METAL,
+    DeviceAudited,
+    DeviceAuditRequested,
     HostAudited,
     HostAuditRequested,
     HostDifference,
     LeafAudited,
     LeafAuditRequested,
     LeafDifference,
+    TableDifference,
 )
+from bus.events.device import DeviceTable
+from bus.subjects import key_of
 from driftline.cli.common import people, print_json, print_table, run, server_options
 from driftline.client import Client
 from driftline.current import rows, wait_projected
@@ -24,12 +29,13 @@ from driftline.errors import NotDone, UsageError
 from driftline.plane import working_plane
 from driftline.stack import Options, Stack, open_stack
 from driftline.world_setup import world_of_log
+from projections.borders import border_of
 from projections.hosts import HostStateRow
 from projections.world import World
 
-_Request: TypeAlias = HostAuditRequested | LeafAuditRequested
-#: A device, and what was asked of it.
-_Asked: TypeAlias = tuple[type[_Request], str]
+_Request: TypeAlias = HostAuditRequested | LeafAuditRequested | DeviceAuditRequested
+#: What was asked of a device, its table if it was that, and the device.
+_Asked: TypeAlias = tuple[type[_Request], str, str]
 #: States in which a host cannot be compared.
 _SILENT = ("down", "returned")
 
@@ -64,10 +70,10 @@ class Reconciled(msgspec.Struct, kw_only=True):
 )
 @server_options()
 def reconcile(options: Options, host: str | None, leaf: str | None, timeout_s: float, as_json: bool) -> None:
-    """Compare what hosts and leaves hold with what the log says, and show what differs: that is repaired at once.
+    """Compare what devices hold with what the log says, and show what differs: that is repaired at once.
 
-    All leaves and all hosts that are not down, but for bare metal, which has no agent; or the one that is named. It
-    also happens by itself, now and then.
+    All leaves and all hosts that are not down, but for bare metal, which has no agent; the core router and the borders,
+    if they have anything to hold; or the one host or leaf that is named. It also happens by itself, now and then.
     """
     if host and leaf:
         raise UsageError("only one of --host and --leaf can be given")
@@ -77,9 +83,10 @@ def reconcile(options: Options, host: str | None, leaf: str | None, timeout_s: f
 async def _reconcile(options: Options, host: str | None, leaf: str | None, timeout_s: float, *, as_json: bool) -> None:
     async with open_stack(options) as stack, working_plane(stack) as plane:
         await wait_projected(stack, plane.projector, await stack.log.last_position())
-        requests = _requests(await world_of_log(stack), host, leaf)
+        world = await world_of_log(stack)
         skipped = [] if host or leaf else await _silent(stack)
-        requests = [one for one in requests if not (isinstance(one, HostAuditRequested) and one.host in skipped)]
+        requests = [*_requests(world, host, leaf), *await _tables(stack, world, host, leaf)]
+        requests = [one for one in requests if key_of(one) not in skipped]
         found = await _compare(stack, requests, timeout_s)
         found.skipped = skipped
         if plane.projector is not None:
@@ -111,6 +118,24 @@ def _requests(world: World, host: str | None, leaf: str | None) -> list[_Request
     return [*of_hosts, *(LeafAuditRequested(leaf=name, az=az) for name, az in leaves.items())]
 
 
+async def _tables(stack: Stack, world: World, host: str | None, leaf: str | None) -> list[DeviceAuditRequested]:
+    """The tables of which something is wished somewhere: only then is their worker sure to run."""
+    servers = [row for row in world.hosts.values() if row.kind == "server"]
+    leaves = list(dict.fromkeys(leaf for row in servers for leaf in (row.leaf_a, row.leaf_b)))
+    devices: dict[DeviceTable, tuple[str, list[str]]] = {
+        "trunk": ("leaf_trunks", leaves),
+        "blocks": ("block_routes", [*(row.host for row in servers), *leaves]),
+        "gateways": ("gateways", [world.router] if world.router else []),
+        "border": ("border_entries", [border_of(az) for az in world.region_of]),
+    }
+    asked: list[DeviceAuditRequested] = []
+    for table, (rows_of, names) in devices.items():
+        wanted = [name for name in names if name in (host, leaf) or not (host or leaf)]
+        if wanted and await rows(stack.database, rows_of):
+            asked += [DeviceAuditRequested(device=name, table=table) for name in wanted]
+    return asked
+
+
 async def _silent(stack: Stack) -> list[str]:
     states = cast(list[HostStateRow], await rows(stack.database, "host_states"))
     return [row.host for row in states if row.state in _SILENT]
@@ -120,7 +145,10 @@ async def _compare(stack: Stack, requests: Sequence[_Request], timeout_s: float)
     """Ask, and wait for every answer. Raises NotDone, naming devices, when some do not come."""
     after = await stack.log.last_position()
     published = await Client(stack.log, actor="cli").publish_all(requests)
-    waiting = {(type(request), one.instance): one.position for request, one in zip(requests, published, strict=True)}
+    waiting: dict[_Asked, int] = {
+        (type(request), getattr(request, "table", ""), one.instance): one.position
+        for request, one in zip(requests, published, strict=True)
+    }
     found = Reconciled(compared=0, differences=[], skipped=[], errors={})
     try:
         async with asyncio.timeout(timeout_s):
@@ -130,8 +158,11 @@ async def _compare(stack: Stack, requests: Sequence[_Request], timeout_s: float)
                 if not waiting:
                     break
     except TimeoutError as error:
-        silent = ", ".join(sorted(device for _, device in waiting))
-        raise NotDone(f"no answer within {timeout_s:g} s from {silent} (do ovs-agent and cnc run?)") from error
+        silent = ", ".join(sorted({device for _, _, device in waiting}))
+        workers = "ovs-agent, cnc, core-router, border and block-routes"
+        raise NotDone(f"no answer within {timeout_s:g} s from {silent} (do {workers} run?)") from error
+    found.differences.sort(key=lambda one: (one.device, one.what))
+    found.compared = len({key_of(one) for one in requests} - found.errors.keys())
     return found
 
 
@@ -139,25 +170,28 @@ def _take(found: Reconciled, r: Recorded, waiting: dict[_Asked, int]) -> None:
     """Take in an answer to our request, or to a later one: a device answers the newest."""
     match r.event:
         case HostAudited() as answer:
-            asked: _Asked = (HostAuditRequested, answer.host)
+            asked: _Asked = (HostAuditRequested, "", answer.host)
         case LeafAudited() as answer:
-            asked = (LeafAuditRequested, answer.leaf)
+            asked = (LeafAuditRequested, "", answer.leaf)
+        case DeviceAudited() as answer:
+            asked = (DeviceAuditRequested, answer.table, answer.device)
         case _:
             return
     if answer.epoch < waiting.get(asked, answer.epoch + 1):
         return
     del waiting[asked]
-    device = asked[1]
+    device = asked[2]
     if answer.error:
         found.errors[device] = answer.error
         return
-    found.compared += 1
-    differences: Sequence[HostDifference | LeafDifference] = answer.differences
+    differences: Sequence[HostDifference | LeafDifference | TableDifference] = answer.differences
     found.differences += [Difference(device=device, what=_in_words(d), missing=d.missing) for d in differences]
 
 
-def _in_words(one: HostDifference | LeafDifference) -> str:
+def _in_words(one: HostDifference | LeafDifference | TableDifference) -> str:
     match one:
+        case TableDifference(key=key, held=held, wished=wished):
+            return f"{key}: {wished or held}"
         case HostDifference(part=part, port=port, generation=generation):
             return f"{part} of port {port}, generation {generation}"
         case LeafDifference(interface=interface, vlan=vlan, vni=vni):

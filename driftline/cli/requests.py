@@ -20,6 +20,9 @@ from driftline.state import find_instance
 E = TypeVar("E", bound=Event)
 Request: TypeAlias = SpawnRequested | InstanceDeleteRequested | InstanceDriftRequested
 POSITIVE = click.FloatRange(min=0, min_open=True)
+NO_WAIT = click.option(
+    "--no-wait", is_flag=True, help="Print the request's id at once: `driftline operation ID` tells the rest."
+)
 
 
 @click.command()
@@ -29,10 +32,9 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 @click.option("--az", default="az1", show_default=True, help="Availability zone.")
 @click.option("--host", help="Pin the instance to this host.")
 @click.option("--kind", type=click.Choice(["container", "vm", "bm"]), default="container", show_default=True)
+@click.option("--pod-label", "labels", multiple=True, metavar="KEY=VALUE", help="Of the pod, for policy (repeatable).")
 @click.option("--id", "instance", help="The instance's id, e.g. one whose port is there already (`driftline bulk`).")
-@click.option(
-    "--no-wait", is_flag=True, help="Print the request's id at once: `driftline operation ID` tells the rest."
-)
+@NO_WAIT
 @click.option("--timeout", "timeout_s", type=POSITIVE, default=30.0, show_default=True, help="Seconds to wait.")
 @server_options()
 def spawn(
@@ -43,6 +45,7 @@ def spawn(
     az: str,
     host: str | None,
     kind: str,
+    labels: tuple[str, ...],
     instance: str | None,
     no_wait: bool,
     timeout_s: float,
@@ -59,6 +62,7 @@ def spawn(
         "label": label,
         "host": host,
         "kind": kind,
+        "labels": _labels(labels),
     }
     event = parse(SpawnRequested, document)
     run(_spawn(options, event, 0.0 if no_wait else timeout_s, as_json=as_json))
@@ -66,26 +70,43 @@ def spawn(
 
 @click.command()
 @click.argument("instance")
+@NO_WAIT
 @click.option("--timeout", "timeout_s", type=POSITIVE, default=30.0, show_default=True, help="Seconds to wait.")
 @server_options()
-def delete(options: Options, instance: str, timeout_s: float, as_json: bool) -> None:
+def delete(options: Options, instance: str, no_wait: bool, timeout_s: float, as_json: bool) -> None:
     """Delete INSTANCE (its name or its id) and wait until nothing of it is left."""
-    run(_delete(options, instance, timeout_s, as_json=as_json))
+    run(_delete(options, instance, 0.0 if no_wait else timeout_s, as_json=as_json))
 
 
 @click.command()
 @click.argument("instance")
 @click.option("--host", help="Launch it again on this host. [default: where there is most room in its zone]")
 @click.option("--reason", default="", help="Why, for those who read the log.")
+@NO_WAIT
 @click.option("--timeout", "timeout_s", type=POSITIVE, default=30.0, show_default=True, help="Seconds to wait.")
 @server_options()
-def drift(options: Options, instance: str, host: str | None, reason: str, timeout_s: float, as_json: bool) -> None:
+def drift(
+    options: Options, instance: str, host: str | None, reason: str, no_wait: bool, timeout_s: float, as_json: bool
+) -> None:
     """Launch INSTANCE (its name or its id) again on another host, with the same port, IP and MAC (Figure 11).
 
     Wait until it has drifted, or the drift was refused or failed.
     """
     parse(InstanceDriftRequested, {"instance": "any", "host": host, "reason": reason})  # before anything is started
-    run(_drift(options, instance, host, reason, timeout_s, as_json=as_json))
+    run(_drift(options, instance, host, reason, 0.0 if no_wait else timeout_s, as_json=as_json))
+
+
+def _labels(given: tuple[str, ...]) -> dict[str, str]:
+    """Raises UsageError for what is not KEY=VALUE, or a key that is given twice."""
+    labels: dict[str, str] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or key in labels:
+            raise UsageError(
+                f"--pod-label: {text!r} {'has a key that was given before' if equals else 'is not KEY=VALUE'}"
+            )
+        labels[key] = value
+    return labels
 
 
 def parse(event_type: type[E], document: Mapping[str, object]) -> E:
@@ -94,7 +115,8 @@ def parse(event_type: type[E], document: Mapping[str, object]) -> E:
         return msgspec.convert(document, event_type)
     except msgspec.ValidationError as error:
         field = str(error).rpartition("$.")[2].rstrip("`") if "$." in str(error) else "request"
-        raise UsageError(f"{field}: {document.get(field)!r} does not fit: {error}") from error
+        value = f"{document[field]!r} does not fit: " if field in document else ""  # else it is deeper inside
+        raise UsageError(f"{field}: {value}{error}") from error
 
 
 async def _delete(options: Options, instance: str, timeout_s: float, *, as_json: bool) -> None:

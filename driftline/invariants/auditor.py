@@ -145,13 +145,13 @@ class Auditor:
         self._quiet.check_log()
         self._operations.check_quiet()
         self._folded.check_views()
-        self._blocks.check_quiet(fabric)
+        self._blocks.check_quiet(fabric, self._devices.excused)
         if fabric is not None:
             self._quiet.check_devices(fabric, self._devices.excused)
             self._devices.check(fabric)
             self._policed.check_quiet(fabric, self._devices.excused)
             self._enis.check_quiet(fabric)
-            self._connections.check_quiet(fabric)
+            self._connections.check_quiet(fabric, self._devices.excused)
         if self._records is not None:
             self._folded.check_rebuild(self._records)
 

@@ -3,6 +3,7 @@
 import ipaddress
 from collections import Counter
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 
 from bus.envelope import Recorded
 from bus.events import (
@@ -101,7 +102,7 @@ class BlockBook:
             raise Violation(1, f"{e.ip} of block {cidr} is never given out", e.port, r.position)
         self.held[e.port, e.generation] = e
 
-    def check_quiet(self, fabric: Fabric | None) -> None:
+    def check_quiet(self, fabric: Fabric | None, excused: AbstractSet[str] = frozenset()) -> None:
         """Once quiet, every block is announced, and known where it must be and nowhere else. Raises Violation."""
         for request, count in self.asked.items():
             if not count:
@@ -110,14 +111,18 @@ class BlockBook:
             if cidr not in self.announced and block.host not in self.down:
                 raise Violation(19, f"block {cidr} of {block.host} is never announced")
         for name, table in _tables(fabric) if fabric is not None else ():
-            self.exercised[21] += bool(table.entries)
-            for cidr, entry in table.entries.items():
-                known = self.blocks.get(cidr)
-                if name not in self.down and (known is None or known.host != entry.host):
-                    raise Violation(21, f"{name} knows block {cidr} of {entry.host}, which the log does not")
-            for cidr, block in self.blocks.items():
-                if name == block.host and name not in self.down and cidr not in table.own():
-                    raise Violation(21, f"{name} does not know that block {cidr} is its own")
+            if name not in excused | self.down:
+                self._check_table(name, table)
+
+    def _check_table(self, name: str, table: BlockTable) -> None:
+        self.exercised[21] += bool(table.entries)
+        for cidr, entry in table.entries.items():
+            known = self.blocks.get(cidr)
+            if known is None or known.host != entry.host:
+                raise Violation(21, f"{name} knows block {cidr} of {entry.host}, which the log does not")
+        for cidr, block in self.blocks.items():
+            if name == block.host and cidr not in table.own():
+                raise Violation(21, f"{name} does not know that block {cidr} is its own")
 
 
 def _tables(fabric: Fabric) -> Iterator[tuple[str, BlockTable]]:

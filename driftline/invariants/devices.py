@@ -19,7 +19,7 @@ class Devices:
         self.stories, self.ledger, self.exercised = stories, stories.ledger, stories.exercised
         self.excused: set[str] = set()
         #: (host, port) → its flows when last looked at (invariant 15).
-        self._flows: dict[tuple[str, str], Flow] = {}
+        self._flows: dict[str, dict[str, Flow]] = {}
 
     def check(self, fabric: Fabric) -> None:
         """All devices. Raises Violation."""
@@ -54,8 +54,9 @@ class Devices:
 
     def _forget(self, host: str, held: Container[str]) -> None:
         """What is known of flows that are not held is nothing any more."""
-        for key in [key for key in self._flows if key[0] == host and key[1] not in held]:
-            del self._flows[key]
+        known = self._flows.get(host, {})
+        for port in [port for port in known if port not in held]:
+            del known[port]
 
     def _is_allowed(self, host: str, port: str, generation: int, part: str) -> None:
         known = self.ledger.live.get(port)
@@ -67,8 +68,9 @@ class Devices:
 
     def _untouched(self, host: str, port: str, flow: Flow) -> None:
         """Invariant 15: flows that are as they were have lost no frame, whatever the agent's run."""
-        before = self._flows.get((host, port))
-        self._flows[host, port] = flow
+        known = self._flows.setdefault(host, {})
+        before = known.get(port)
+        known[port] = flow
         if before is None or not same_flow(before, flow):
             return
         self.exercised[15] += before.cookie != flow.cookie

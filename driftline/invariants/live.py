@@ -2,15 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Literal
 
 import msgspec
 
-from bus.events import CLOUD
 from bus.log import Log
 from driftline.invariants.auditor import Auditor
 from driftline.invariants.table import INVARIANTS, Invariant, Violation
+from driftline.parts import cables_of
+from workers.devices.simulated.blocks import BlockEntry
 from workers.devices.simulated.device import CableDevice, DeviceState
 from workers.devices.simulated.fabric import Fabric
 from workers.devices.simulated.host import Flow, HostState, Vnic
@@ -70,30 +71,34 @@ async def audit(log: Log, dump: Dump, told: Told, patience_s: float = PATIENCE_S
     return live.report(None)
 
 
-def fabric_of(auditor: Auditor, dump: dict[str, Any]) -> Fabric:
-    """What a fabric elsewhere holds, cabled as the log says. ``dump`` is a ``Fabric.dump``."""
+def fabric_of(auditor: Auditor, dump: dict[str, Any], further: Iterable[CableDevice] = ()) -> Fabric:
+    """What a fabric elsewhere holds, cabled as the log says. ``dump`` is a ``Fabric.dump``.
+
+    ``further``: the devices besides hosts and leaves.
+    """
     fabric = Fabric()
+    blocks = msgspec.convert(dump.get("blocks", {}), dict[str, dict[str, BlockEntry]])
     for host in auditor.hosts.values():
         for leaf in host.leaves:
             fabric.add_leaf(leaf, "")
         fabric.add_host(host.name, *host.leaves, host.interface, bare=host.is_bare)
-    for name, held in dump["hosts"].items():
+    for name in {*dump["hosts"], *blocks} & {*fabric.hosts}:
+        held = dump["hosts"].get(name, {"vnics": {}, "flows": {}, "trunk": []})
         vnics, flows = msgspec.convert((held["vnics"], held["flows"]), tuple[dict[str, Vnic], dict[str, Flow]])
         policies = msgspec.convert(held.get("policies", {}), dict[str, HeldPolicy])
-        fabric.restore(HostState(name, vnics, flows, held["trunk"], policies=policies))
+        fabric.restore(HostState(name, vnics, flows, held["trunk"], policies=policies, blocks=blocks.get(name, {})))
     trunks = dump.get("trunks", {})
-    for name in {*dump["leaves"], *trunks} & {*fabric.leaves}:
+    for name in {*dump["leaves"], *trunks, *blocks} & {*fabric.leaves}:
         entries = [
             (interface, int(vlan), msgspec.convert(entry, Entry))
             for interface, vlans in dump["leaves"].get(name, {}).items()
             for vlan, entry in vlans.items()
         ]
         trunk = trunks.get(name, {"vlans": [], "shut": []})
-        fabric.restore(LeafState(name, entries, [], trunk["vlans"], trunk["shut"]))
-    for name, held in dump.get("devices", {}).items():
-        if name == CLOUD:
-            fabric.add_device(CableDevice(CLOUD, "cloud"))
-            fabric.restore(DeviceState(CLOUD, held))
+        fabric.restore(LeafState(name, entries, [], trunk["vlans"], trunk["shut"], blocks=blocks.get(name, {})))
+    for cable in further:
+        fabric.add_device(cable)
+        fabric.restore(DeviceState(cable.device, dump.get("devices", {}).get(cable.device, {})))
     return fabric
 
 
@@ -103,6 +108,7 @@ class _Live:
     def __init__(self, log: Log, dump: Dump, told: Told, still_s: float) -> None:
         self._log, self._dump, self._told, self._still_s = log, dump, told, still_s
         self._auditor = Auditor(keep=False)
+        self._further: dict[str, CableDevice] = {}
         self._read = 0
         self._scope: Literal["log", "devices", "quiet"] = "log"
         self._note = ""
@@ -154,6 +160,8 @@ class _Live:
             return False
         async for batch in self._log.read(self._read, last):
             self._auditor.take(batch.records)
+            cables = [cable for r in batch.records for cable in cables_of(r.event)]
+            self._further |= {cable.device: cable for cable in cables if isinstance(cable, CableDevice)}
             self._told(batch.last, last)
         self._read = last
         return True
@@ -182,13 +190,14 @@ class _Live:
         dump = await self._dump()
         if await self._log.last_position() > self._read:  # the devices may be ahead of what was read
             return "events come in all the time"
-        fabric = fabric_of(self._auditor, dump)
-        self._auditor.always(fabric)
+        # In threads: over 100,000 ports each takes seconds, and what is judged may run in this process.
+        fabric = await asyncio.to_thread(fabric_of, self._auditor, dump, self._further.values())
+        await asyncio.to_thread(self._auditor.always, fabric)
         self._scope = "devices"
         if self._auditor.pending:
             return f"{self._auditor.pending} requests have no outcome yet"
         try:
-            self._auditor.once_quiet(fabric)
+            await asyncio.to_thread(self._auditor.once_quiet, fabric)
         except Violation as violation:
             return violation
         return None

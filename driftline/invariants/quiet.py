@@ -25,10 +25,13 @@ class Quiet:
 
     def check_devices(self, fabric: Fabric, excused: AbstractSet[str] = frozenset()) -> None:
         """What the devices hold is what the log says they should hold; ``excused`` ones are not looked at."""
+        claims: dict[str, dict[str, Claim]] = {}
+        for port, known in self.ledger.live.items():
+            claims.setdefault(known.current.host, {})[port] = known.current
         for name in fabric.hosts:
             host = self.ledger.hosts.get(name)
             if host is not None and host.is_up and name not in excused:
-                self._host(fabric, name)
+                self._host(fabric, name, claims.get(name, {}))
         self._leaves(fabric, [leaf for leaf in fabric.leaves if leaf not in excused])
 
     def _has_ended(self, name: str, port: Port) -> None:
@@ -71,9 +74,8 @@ class Quiet:
                 text = f"{instance} was to end on {wanted.host}, drifted to {drifted.host}, is on {port.current.host}"
                 raise Violation(22, text, drifted.port, position)
 
-    def _host(self, fabric: Fabric, name: str) -> None:
+    def _host(self, fabric: Fabric, name: str, claims: dict[str, Claim]) -> None:
         device = fabric.host(name)
-        claims = {p: known.current for p, known in self.ledger.live.items() if known.current.host == name}
         number = 22 if self.ledger.hosts[name].has_returned else 18
         for part, ports in (("vNIC", device.vnics), ("flows", device.flows)):
             extra = sorted(set(ports) - set(claims))

@@ -18,7 +18,7 @@ from driftline.simulator.worlds import Place
 from workers.devices.simulated.fabric import Leftovers, SetHosts
 from workers.devices.simulated.faults import FaultPlan
 from workers.devices.simulated.reachability import Path, trace
-from workers.devices.simulated.tamper import Act, AddEntry, DropEntry
+from workers.devices.simulated.tamper import Act, device_of
 from workers.devices.simulated.wire import Ask
 
 
@@ -44,7 +44,7 @@ class VirtualGround:
 
     async def tamper(self, acts: Sequence[Act]) -> None:
         for act in acts:
-            self._site.auditor.excuse(act.leaf if isinstance(act, AddEntry | DropEntry) else act.host)
+            self._site.auditor.excuse(device_of(act))
         self._site.devices.tamper(acts)
 
     async def set_faults(self, plan: FaultPlan) -> None:

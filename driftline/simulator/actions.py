@@ -11,7 +11,9 @@ from workers.devices.simulated.fabric import SetHosts
 from workers.devices.simulated.faults import FaultPlan
 
 #: What somebody does to a device by hand.
-Trick = Literal["drop vnic", "drop flow", "drop entry", "add vnic", "add flow", "add entry", "drop policy", "leak eni"]
+Trick = Literal[
+    "drop vnic", "drop flow", "drop entry", "add vnic", "add flow", "add entry", "drop policy", "drop row", "leak eni"
+]
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -19,7 +19,7 @@ FAULTS = (
     *("effect failed", "effect applied and failed", "effect timed out", "effect lost", "effect partial", "effect late"),
     *("twin", "effect of a dead sender", "leaf broken", "host without power", "host cut off", "copied", "forged"),
     *("tampered: drop vnic", "tampered: drop flow", "tampered: drop entry"),
-    *("tampered: add vnic", "tampered: add flow", "tampered: add entry"),
+    *("tampered: add vnic", "tampered: add flow", "tampered: add entry", "tampered: drop row"),
 )
 #: At most this many seeds wait for a free process each.
 _AHEAD = 4

@@ -12,6 +12,8 @@ from bus.events import (
     CLOUD,
     AnyEvent,
     CloudAuditRequested,
+    DeviceAudited,
+    DeviceAuditRequested,
     HostAudited,
     HostAuditRequested,
     HostDifference,
@@ -19,12 +21,15 @@ from bus.events import (
     LeafAudited,
     LeafAuditRequested,
     LeafDifference,
+    TableDifference,
 )
+from bus.events.device import DeviceTable
 from driftline.invariants import Violation
 from driftline.simulator.loop import now_us
 from driftline.simulator.mirror import beliefs
 from driftline.simulator.site import Site
 from driftline.simulator.worlds import AZ
+from workers import tables
 
 #: How long everybody must have been done, seconds: longer than a beat takes to be heard.
 QUIET_S = 12.0
@@ -34,6 +39,9 @@ PATIENCE_S = 500.0
 PATIENCE_FOR_ORPHANS_S = 1100.0
 #: How often an operator asks again that a host be returned, seconds.
 ASK_AGAIN_S = 20.0
+
+
+_Audited = HostAudited | LeafAudited | DeviceAudited
 
 
 class Settling:
@@ -86,18 +94,35 @@ class Settling:
             self._say(HostAuditRequested(host=host, az=AZ))
         for leaf in place.leaves:
             self._say(LeafAuditRequested(leaf=leaf, az=AZ))
+        asked = self._tables()
+        for request in asked:
+            self._say(request)
         await self._rest(self._loop.time() + PATIENCE_S, quiet_s=3.0)
-        audits = [r.event for r in self._site.store.records[before:] if isinstance(r.event, HostAudited | LeafAudited)]
-        if len(audits) < len(place.hosts) + len(place.leaves):
+        audits = [r.event for r in self._site.store.records[before:] if isinstance(r.event, _Audited)]
+        if len(audits) < len(place.hosts) + len(place.leaves) + len(asked):
             raise Violation(19, f"only {len(audits)} audits were done", position=self._site.store.last)
         return [one for audit in audits for one in audit.differences if _part(audit, one) not in excused]
+
+    def _tables(self) -> list[DeviceAuditRequested]:
+        """All tables of which anything is wished somewhere."""
+        views, fabric, place = self._site.mirror.views, self._site.fabric, self._site.scenario.place
+        servers = [host for host in place.hosts if host not in place.bare]
+        devices: dict[DeviceTable, list[str]] = {
+            "trunk": [*place.leaves] if views.rows("leaf_trunks") else [],
+            "gateways": fabric.devices_of("router") if views.rows("gateways") else [],
+            "border": fabric.devices_of("border") if views.rows("border_entries") else [],
+            "blocks": [*servers, *place.leaves] if views.rows("block_routes") else [],
+        }
+        return [DeviceAuditRequested(device=name, table=table) for table, names in devices.items() for name in names]
 
     def _in_error(self) -> set[object]:
         """What was reported as failed: nobody but an audit tries again, so what is lacking is no surprise."""
         views = self._site.mirror.views
         ports = {port.port for port in views.rows("ports").values() if "ERROR" in (port.underlay, port.overlay)}
         entries = views.rows("leaf_interfaces").values()
-        return ports | {(entry.leaf, entry.interface, entry.vlan) for entry in entries if entry.state == "error"}
+        borders = [row for row in views.rows("border_entries").values() if row.state == "error"]
+        rows = {(row.border, tables.border(row.kind, row.one, row.other)) for row in borders}
+        return ports | rows | {(one.leaf, one.interface, one.vlan) for one in entries if one.state == "error"}
 
     async def _rest(self, until_s: float, quiet_s: float = QUIET_S, *, late: bool = False) -> None:
         """Wait until everybody is done with everything for a while; ``late``: and what was late has come."""
@@ -166,8 +191,10 @@ class Settling:
         self._site.publish(Envelope(id=number, event=event, correlation=number, actor="operator", time_us=now_us()))
 
 
-def _part(audit: HostAudited | LeafAudited, difference: HostDifference | LeafDifference) -> object:
-    """What of a device differs: a port on a host, or a VLAN of a leaf interface."""
+def _part(audit: _Audited, difference: HostDifference | LeafDifference | TableDifference) -> object:
+    """What of a device differs: a port on a host, a VLAN of a leaf interface, or an entry of a table."""
+    if isinstance(audit, DeviceAudited) and isinstance(difference, TableDifference):
+        return audit.device, difference.key
     if isinstance(audit, LeafAudited) and isinstance(difference, LeafDifference):
         return audit.leaf, difference.interface, difference.vlan
     return getattr(difference, "port", "")

@@ -1,6 +1,7 @@
 """Performs the actions of a scenario on a site."""
 
 import random
+from collections.abc import Sequence
 
 from bus.envelope import Envelope
 from bus.events import (
@@ -21,6 +22,7 @@ from bus.events import (
     PortUnplugged,
     SpawnRequested,
 )
+from bus.events.device import DeviceTable
 from bus.subjects import name_of
 from driftline.simulator.actions import (
     AnyAction,
@@ -43,7 +45,19 @@ from driftline.simulator.worlds import AZ
 from projections.port_rows import PortRow
 from workers.claims import Claim
 from workers.cloud_effects import EnsureEni
-from workers.devices.simulated.tamper import Act, AddEntry, AddFlow, AddVnic, DropEntry, DropFlow, DropPolicy, DropVnic
+from workers.devices.simulated.fabric import Fabric
+from workers.devices.simulated.tamper import (
+    Act,
+    AddEntry,
+    AddFlow,
+    AddVnic,
+    DropEntry,
+    DropFlow,
+    DropPolicy,
+    DropRow,
+    DropVnic,
+    device_of,
+)
 
 #: Who reports what is not so.
 FORGER = "forger"
@@ -160,7 +174,7 @@ class Stage:
         if not acts:
             return
         act = acts[int(pick * len(acts))]
-        self._site.auditor.excuse(act.leaf if isinstance(act, AddEntry | DropEntry) else act.host)
+        self._site.auditor.excuse(device_of(act))
         try:
             self._site.devices.tamper([act])
         except ValueError:  # a leaf cannot carry what is added
@@ -195,6 +209,8 @@ class Stage:
                 return [AddFlow(host.host, f"odd{n}-0", mac, 4000) for n, host in enumerate(hosts)]
             case "leak eni":
                 return []
+            case "drop row":
+                return _rows(fabric)
             case "add entry":
                 pairs = [fabric.uplinks(host.host) for host in hosts]
                 return [
@@ -223,3 +239,15 @@ def _reports(port: PortRow, host: str) -> list[AnyEvent]:
         PortUnbound(**say, vlan=port.vlan, vni=port.vni),
         PortOverlayRemoved(**say),
     ]
+
+
+def _rows(fabric: Fabric) -> list[Act]:
+    """Every entry of every table of every device."""
+    where: list[tuple[Sequence[str], DeviceTable]] = [
+        (fabric.hosts, "blocks"),
+        (fabric.leaves, "trunk"),
+        (fabric.leaves, "blocks"),
+        (fabric.devices_of("router"), "gateways"),
+        (fabric.devices_of("border"), "border"),
+    ]
+    return [DropRow(name, table, key) for names, table in where for name in names for key in fabric.table(name, table)]

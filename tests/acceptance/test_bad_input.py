@@ -113,6 +113,47 @@ async def test_requests_that_cannot_be_granted_hold_nothing(here: Here) -> None:
 
 
 @on_one_loop
+async def test_words_of_the_command_line_that_name_nothing_or_say_nothing(here: Here) -> None:
+    """Also: an id that was given to other items before, and a world that is there already in other numbers."""
+    one = written(here.place, "one.json", '[{"instance": "b-0", "host": "az1-h1", "network": "wide"}]')
+    two = written(here.place, "two.json", '[{"instance": "b-1", "host": "az1-h1", "network": "wide"}]')
+    lacking = written(here.place, "lacking.json", '[{"instance": "b-2", "network": "wide"}]')
+    await here.place.run("bulk", one, "--id", "op1")
+    await here.place.run("bulk", one, "--id", "op1")  # a retry
+    said = await here.complaints(
+        {
+            "host": ["ports", "--host", "nohost"],
+            "network": ["ports", "--network", "nonet"],
+            "id": ["bulk", two, "--id", "op1"],
+            "item": ["bulk", lacking],
+            "label": ["spawn", "web-2", "--network", "wide", "--pod-label", "app"],
+            "azs": ["world", "--azs", "7"],
+        }
+    )
+    assert said == {
+        "host": "--host: nohost is no host of the world",
+        "network": "--network: nonet is no network of the world",
+        "id": "op1 refused: the id is that of a request for other items (operation: op1)",
+        "item": "items[0]: Object missing required field `host` - at `$.items[0]`",
+        "label": "--pod-label: 'app' is not KEY=VALUE",
+        "azs": "--azs: 7: the log describes a world of 1 zones already",
+    }
+    await here.place.run("release", "op1")
+
+
+@on_one_loop
+async def test_a_pod_has_its_labels_and_drift_and_delete_need_not_be_waited_for(here: Here) -> None:
+    await here.place.run("spawn", "pod-1", "--network", "wide", "--pod-label", "pod=p1", "--pod-label", "app=web")
+    (port,) = await here.place.json("ports", "--name", "app=web,pod=p1")
+    assert port["name"] == "app=web,pod=p1"
+    request = (await here.place.run("delete", "pod-1", "--no-wait")).stdout.strip()
+    assert (await here.place.json("operation", request, "--wait"))["request"]["state"] == "done"
+    drift = await here.place.run("drift", "web-1", "--no-wait")
+    ended = await here.place.json("operation", drift.stdout.strip(), "--wait")
+    assert (ended["request"]["kind"], ended["request"]["state"]) == ("instance.drift_requested", "done")
+
+
+@on_one_loop
 async def test_a_full_subnet_refuses_and_is_free_again_after_a_delete(here: Here) -> None:
     before = await here.held()
     await here.spawned("only-1")  # a /30: network, gateway, one more, broadcast

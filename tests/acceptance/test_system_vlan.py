@@ -26,6 +26,7 @@ from driftline.answers import Awaited, answers
 from driftline.stack import Options, open_stack
 from tests.acceptance.drifting import Here
 from tests.acceptance.harness import site, start_up, until
+from workers.devices.simulated.tamper import DropRow
 from workers.devices.simulated.wire import Ask
 
 pytestmark = [pytest.mark.servers, pytest.mark.processes, pytest.mark.asyncio(loop_scope="module")]
@@ -227,6 +228,28 @@ async def test_a_router_that_does_not_answer_is_told_again_until_it_does(here: H
 
 async def _is_present(here: Here, network: str) -> bool:
     return [row.state for row in await here.rows("gateways", network=network)] == ["present"]
+
+
+async def test_what_a_leaf_and_the_router_have_lost_is_found_and_put_back(here: Here) -> None:
+    await here.spawned("x7", H1, "web")
+    await here.spawned("y7", H3, "db")
+    await here.fabric.tamper([DropRow("leaf1", "trunk", "vlan 100"), DropRow("core1", "gateways", "100")])
+    assert await reaches(here, "x7-0", "y7-0") != ""
+    document = await here.place.json("reconcile")
+    assert [(one["device"], one["what"], one["missing"]) for one in document["differences"]] == [
+        ("core1", "100: 10.100.0.1/24 in VRF prod", True),
+        ("leaf1", "vlan 100: carried", True),
+    ]
+    assert document["compared"] == 4 + 4 + 1, "hosts, leaves and the router"
+    await until(lambda: _is_mended(here), "all is as it was")
+    assert await reaches(here, "x7-0", "y7-0") == ""
+    of_leaf = await here.place.json("reconcile", "--leaf", "leaf1")
+    assert (of_leaf["compared"], of_leaf["differences"]) == (1, [])
+    await here.deleted("x7", "y7")
+
+
+async def _is_mended(here: Here) -> bool:
+    return not (await here.place.json("reconcile"))["differences"]
 
 
 BAD: list[tuple[tuple[str, ...], str]] = [

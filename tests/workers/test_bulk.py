@@ -53,6 +53,13 @@ def over(one: PortAllocated) -> PortUnbound:
     return PortUnbound(port=one.port, az=AZ, host=one.host, generation=1, vlan=one.vlan, vni=one.vni)
 
 
+def test_a_name_that_an_instance_is_promised_is_not_given_to_another() -> None:
+    """The instance's own host may be giving its port an address right now, and IPAM would not know."""
+    wanted = RefusedItem(instance="i2", reason="the port name is in use", field="name", value="i1-name")
+    other = PortItem(instance="i2", host="h1", name="i1-name", network="net2")
+    given(ipam, spawn()).when(bulk(other)).then(completed("refused", refused=(wanted,)))
+
+
 BOTH = bulk(item("i1"), item("i2"))
 #: net1 has one address: the second item cannot have one.
 DRY = (item("i1", network="net1"), item("i2", network="net1"))

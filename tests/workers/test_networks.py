@@ -4,6 +4,7 @@ import ipaddress
 import itertools
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given as given_any
 from hypothesis import strategies as st
@@ -264,3 +265,41 @@ def test_who_drifts_is_told_the_gateway_of_now() -> None:
     claimed = play.output.envelopes[0].event
     assert isinstance(claimed, PortClaimed)
     assert (claimed.ip, claimed.vlan, claimed.gateway) == ("10.7.0.2", 100, "10.7.0.254")
+
+
+def wanted(**wish: Any) -> NetworkCreateRequested:
+    return NetworkCreateRequested(**{"network": "new", "vpc": "vpc1", "cidr": "10.70.0.0/24", **wish})
+
+
+def refusal(reason: str, field: str, value: str) -> NetworkRefused:
+    return NetworkRefused(network="new", reason=reason, field=field, value=value)
+
+
+NO_AZ = "unknown availability zone; a subnet of this model is in one"
+
+
+@pytest.mark.parametrize(
+    ("wish", "why"),
+    [
+        ({"model": "eni"}, refusal(NO_AZ, "zone", "none")),
+        ({"model": "eni", "zone": "az9"}, refusal(NO_AZ, "zone", "az9")),
+        ({"zone": AZ}, refusal("a subnet of this model is in no single AZ", "zone", AZ)),
+        ({"block_length": 24}, refusal("hosts have no blocks in this model", "block_length", "24")),
+        (
+            {"model": "host-local-bgp", "block_length": 23},
+            refusal("a block is a /24 to a /29", "block_length", "23"),
+        ),
+    ],
+)
+def test_a_zone_and_blocks_are_for_the_models_that_have_them(wish: dict[str, Any], why: NetworkRefused) -> None:
+    given(ipam).when(wanted(**wish)).then(why)
+
+
+def test_a_network_of_a_cloud_is_in_its_zone_and_one_of_blocks_has_their_length() -> None:
+    subnet = SubnetCreated(subnet="new-a", network="new", cidr="10.70.0.0/24", gateway="10.70.0.1")
+    given(ipam).when(wanted(model="eni", zone=AZ)).then(
+        NetworkCreated(network="new", vpc="vpc1", model="eni"), msgspec.structs.replace(subnet, zone=AZ)
+    )
+    given(ipam).when(wanted(model="host-local-bgp", block_length=25, policy=True)).then(
+        NetworkCreated(network="new", vpc="vpc1", model="host-local-bgp", block_length=25, policy=True), subnet
+    )

@@ -1,16 +1,21 @@
 """Nova decides where an instance goes, and ends every request exactly once."""
 
+import msgspec
 import pytest
 
 from bus.events import (
     Event,
     InstanceDeleteRefused,
     InstanceRefused,
+    OperationPortsRequested,
+    PortItem,
     PortOverlayReported,
     PortPlugFailed,
     PortUnderlayReported,
+    SpawnRequested,
 )
 from tests.workers.playbook import (
+    AZ,
     By,
     active,
     allocated,
@@ -107,6 +112,27 @@ def test_a_name_in_use_is_refused() -> None:
     given(nova, *SPAWNING).when(spawn("i2", name="i1-name")).then(
         refused("the name is in use", "name", "i1-name", "i2")
     )
+
+
+def labelled(instance: str) -> SpawnRequested:
+    return msgspec.structs.replace(spawn(instance), labels={"app": "web", "pod": "a"})
+
+
+def test_a_port_name_in_use_is_refused_whoever_allocates() -> None:
+    """Two hosts that give out addresses by themselves cannot know of each other's names: nova sees both."""
+    held = (labelled("i1"), msgspec.structs.replace(scheduled(), labels={"app": "web", "pod": "a"}))
+    again = refused("the port name is in use", "name", "app=web,pod=a", "i2")
+    given(nova, *held).when(labelled("i2")).then(again)
+    given(nova, *held, terminating(), port_deleted(), deleted()).when(labelled("i2")).then(
+        msgspec.structs.replace(scheduled("i2"), labels={"app": "web", "pod": "a"})
+    )
+
+
+def test_the_name_of_a_port_that_is_being_made_is_refused() -> None:
+    item = PortItem(instance="i1", host="h1", network="net1", labels={"app": "web", "pod": "a"})
+    bulk = OperationPortsRequested(operation="op1", az=AZ, items=(item,))
+    again = refused("the port name is in use", "name", "app=web,pod=a", "i2")
+    given(nova, bulk).when(labelled("i2")).then(again)
 
 
 def test_a_name_is_free_again_after_its_instance() -> None:

@@ -59,5 +59,6 @@ MODEL = NetworkModel(
     may_move=may_move,
     secondary_ips=1,
     reserved=RESERVED,
+    zoned=True,
     workers=(cloud.WORKER,),
 )

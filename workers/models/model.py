@@ -55,7 +55,7 @@ class NetworkModel(NamedTuple):
     runs on. ``allocator`` is the worker that grants its ports, ``workers`` are those that it brings along.
     ``gateway_moves``: a network of it can be given another gateway.
     ``secondary_ips``: how many further addresses each port gets, from the pool of its first. ``reserved``: how many
-    host addresses at the start of a subnet are never given out, besides the gateway.
+    host addresses at the start of a subnet are never given out, besides the gateway. ``zoned``: a subnet is in one AZ.
     """
 
     name: str
@@ -68,3 +68,4 @@ class NetworkModel(NamedTuple):
     reserved: int = 0
     workers: tuple[Worker, ...] = ()
     gateway_moves: bool = False
+    zoned: bool = False

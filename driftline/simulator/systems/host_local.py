@@ -5,7 +5,7 @@ import random
 import msgspec
 
 from bus.events import HostBlockReleaseRequested, NetworkCreated, SubnetCreated
-from driftline.simulator.actions import Crash, SetHabit
+from driftline.simulator.actions import Crash, SetHabit, Tamper
 from driftline.simulator.draft import DRIFTING, USUAL, Draft
 from driftline.simulator.process import Habit
 from driftline.simulator.theme import Theme
@@ -30,8 +30,10 @@ def _world(chance: random.Random, place: Place) -> Place:
 
 
 def _write(draft: Draft) -> None:
-    draft.usual(16, USUAL | DRIFTING)
     chance = draft.chance
+    for at_s in draft.moments(12):  # first, so that what drifts and is deleted afterwards is theirs
+        draft.requests.spawn(at_s, network=chance.choice(("hv", "hb")))
+    draft.usual(16, USUAL | DRIFTING)
     draft.devices(0.0, EffectFaults(latency=draft.some(0.0, 0.4), jitter=1.0, fail=draft.some(0.0, 0.2), late=0.1))
     draft.bus(0.0, append_s=draft.some(0.01, 0.2), follow_s=draft.some(0.01, 0.3))
     for _ in range(8):
@@ -42,6 +44,8 @@ def _write(draft: Draft) -> None:
         process = chance.choice(("block-routes", "ipam"))
         draft.faults.append(Crash(at_s=at_s, process=process, down_s=draft.some(0.05, 3.0)))
     draft.crashes(chance.choice((0, 8)))
+    for at_s in draft.moments(2):
+        draft.faults.append(Tamper(at_s=at_s, trick="drop row", pick=draft.chance.random()))
     habit = Habit(on_append=draft.some(0.0, 0.3), on_effect=0.0, down_s=1.0)
     for process in (name for name in draft.processes if name.startswith("host-ipam")):
         draft.faults.append(SetHabit(at_s=draft.some(0.0, 5.0), process=process, habit=habit))

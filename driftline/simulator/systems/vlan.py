@@ -11,6 +11,7 @@ from bus.events import (
     RouterAdded,
     SubnetCreated,
 )
+from driftline.simulator.actions import Tamper
 from driftline.simulator.draft import DRIFTING, USUAL, Draft
 from driftline.simulator.theme import Theme
 from driftline.simulator.worlds import Place
@@ -55,6 +56,8 @@ def _provider(draft: Draft) -> None:
     draft.usual(16, USUAL | DRIFTING)
     draft.devices(0.0, EffectFaults(latency=draft.some(0.0, 0.4), jitter=1.0, fail=draft.some(0.0, 0.2), late=0.1))
     draft.bus(0.0, append_s=draft.some(0.01, 0.2), follow_s=draft.some(0.01, 0.3))
+    for at_s in draft.moments(2):
+        draft.faults.append(Tamper(at_s=at_s, trick="drop row", pick=draft.chance.random()))
     draft.crashes(draft.chance.choice((0, 8)))
 
 

@@ -15,7 +15,7 @@ from bus.events import (
     VpcCreateRequested,
     VpcDisconnectRequested,
 )
-from driftline.simulator.actions import Crash, SetHabit
+from driftline.simulator.actions import Crash, SetHabit, Tamper
 from driftline.simulator.draft import Draft
 from driftline.simulator.process import Habit
 from driftline.simulator.theme import Theme
@@ -74,6 +74,8 @@ def _write(draft: Draft) -> None:
         draft.faults.append(
             Crash(at_s=at_s, process=draft.chance.choice(("border", "ipam")), down_s=draft.some(0.05, 3.0))
         )
+    for at_s in draft.moments(2):
+        draft.faults.append(Tamper(at_s=at_s, trick="drop row", pick=draft.chance.random()))
     habit = Habit(on_append=draft.some(0.0, 0.3), on_effect=draft.some(0.0, 0.3), down_s=1.0)
     draft.faults.append(SetHabit(at_s=draft.some(0.0, 5.0), process="border", habit=habit))
 

@@ -1,12 +1,12 @@
 """Looks and changes nothing: where a device differs from what it is wished to hold."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from bus.events import HostDifference, LeafDifference
+from bus.events import HostDifference, LeafDifference, TableDifference
 from workers.devices.simulated.host import Flow, HostDevice, same_flow
 from workers.devices.simulated.leaf import LeafDevice
-from workers.effects import AuditHost, AuditLeaf
+from workers.effects import AuditHost, AuditLeaf, AuditTable
 
 
 def audit_host(host: HostDevice, effect: AuditHost) -> tuple[HostDifference, ...]:
@@ -31,6 +31,13 @@ def audit_leaf(leaf: LeafDevice, effect: AuditLeaf) -> tuple[LeafDifference, ...
             if (interface, vlan) not in wished:
                 differences.append(LeafDifference(interface, vlan, entry.vni, missing=False))
     return tuple(sorted(differences, key=lambda found: (found.interface, found.vlan)))
+
+
+def audit_table(held: Mapping[str, str], effect: AuditTable) -> tuple[TableDifference, ...]:
+    """The entries that are held otherwise than wished, or not at all; and those that nobody wishes."""
+    keys = sorted({*held, *effect.entries})
+    found = (TableDifference(key, held.get(key, ""), effect.entries.get(key, "")) for key in keys)
+    return tuple(one for one in found if one.held != one.wished)
 
 
 def _of_port(host: HostDevice, effect: AuditHost, port: str) -> Iterator[HostDifference]:

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from workers import tables
 from workers.effects import BlockRoute
 
 
@@ -33,6 +34,10 @@ class BlockTable:
     def own(self) -> dict[str, BlockEntry]:
         """The blocks that the host takes for its own."""
         return {cidr: entry for cidr, entry in self.entries.items() if entry.kind.startswith("own")}
+
+    def table(self) -> dict[str, str]:
+        """The blocks in the words of ``workers.tables``."""
+        return {cidr: tables.block(e.kind, e.host, e.vrf, e.gateway) for cidr, e in self.entries.items()}
 
     def state(self) -> tuple[dict[str, BlockEntry], dict[str, int]]:
         """The blocks and their epochs, in order."""

@@ -36,10 +36,14 @@ def dump_of(states: Iterable[State]) -> dict[str, Any]:
     leaves: dict[str, Any] = {}
     trunks: dict[str, Any] = {}
     others: dict[str, Any] = {}
+    blocks: dict[str, Any] = {}
     for state in states:
         if isinstance(state, DeviceState):
             others |= {state.device: state.held} if state.held else {}
             continue
+        if state.blocks:
+            name = state.host if isinstance(state, HostState) else state.leaf
+            blocks.setdefault(name, {}).update(msgspec.to_builtins(state.blocks))
         if isinstance(state, HostState):
             if state.vnics or state.flows or state.trunk:
                 held = hosts.setdefault(state.host, {"vnics": {}, "flows": {}, "trunk": []})
@@ -56,5 +60,5 @@ def dump_of(states: Iterable[State]) -> dict[str, Any]:
             interfaces = leaves.setdefault(state.leaf, {})
             for interface, vlan, entry in state.entries:
                 interfaces.setdefault(interface, {})[vlan] = msgspec.to_builtins(entry)
-    further = {"devices": others, "trunks": trunks}
+    further = {"devices": others, "trunks": trunks, "blocks": blocks}
     return {"hosts": hosts, "leaves": leaves} | {part: held for part, held in further.items() if held}

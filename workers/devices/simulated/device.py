@@ -5,11 +5,12 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from functools import cache
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
 from bus.events import Event
+from bus.events.device import DeviceTable
 from workers.devices.simulated import kinds
 from workers.effects import AnyEffect, Difference
 
@@ -49,6 +50,19 @@ class Device(Protocol):
 
     def size(self) -> int:
         """How many entries it holds that a deletion is to remove."""
+        ...
+
+
+@runtime_checkable
+class Tabled(Protocol):
+    """A device that holds tables (``bus.events.DeviceTable``)."""
+
+    def table(self, name: DeviceTable) -> dict[str, str]:
+        """What it holds of this table, in the words of ``workers.tables``; empty for a table that it has not."""
+        ...
+
+    def drop_row(self, name: DeviceTable, key: str) -> None:
+        """Somebody's hand: hold this entry no more, whatever the epoch."""
         ...
 
 

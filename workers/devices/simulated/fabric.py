@@ -12,18 +12,29 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from workers.devices.simulated.audit import audit_host, audit_leaf
+from bus.events.device import DeviceTable
+from workers.devices.simulated.audit import audit_host, audit_leaf, audit_table
 from workers.devices.simulated.contents import Leftovers, State, dump_of
-from workers.devices.simulated.device import CableDevice, Device, DeviceState, make
+from workers.devices.simulated.device import CableDevice, Device, DeviceState, Tabled, make
 from workers.devices.simulated.host import HostDevice, Vnic
 from workers.devices.simulated.leaf import DEFAULT_CAPACITY, LeafDevice, LeafState
 from workers.devices.simulated.mobility import Mobility, Uplink
 from workers.devices.simulated.resync import resync_flows, resync_host
-from workers.devices.simulated.tamper import Act, AddEntry, Announce, DropEntry, tamper_with_host, tamper_with_leaf
+from workers.devices.simulated.tamper import (
+    Act,
+    AddEntry,
+    Announce,
+    DropEntry,
+    DropRow,
+    tamper_with_host,
+    tamper_with_leaf,
+    tamper_with_table,
+)
 from workers.effects import (
     AnyEffect,
     AuditHost,
     AuditLeaf,
+    AuditTable,
     ClearMac,
     Difference,
     LeafVlan,
@@ -171,6 +182,8 @@ class Fabric:
     def perform(self, effect: AnyEffect, part: float = 1.0) -> Performed:
         """Have ``effect.device`` perform ``effect``, a resync only in ``part`` if that is below 1."""
         host = self._hosts.get(effect.device)
+        if isinstance(effect, AuditTable):
+            return self._compare(effect, silence=host.silence if host else "")
         if host is not None:
             return self._perform_on_host(host, effect, part)
         if effect.device in self._devices:
@@ -180,6 +193,21 @@ class Fabric:
         if leaf is None:
             return Performed(f"no device {effect.device}", noted=False)
         return self._perform_on_leaf(leaf, effect)
+
+    def table(self, device: str, name: DeviceTable) -> dict[str, str]:
+        """What the device holds of a table (``workers.tables``), by key in order; empty for one that holds none."""
+        found = self._tabled(device)
+        return dict(sorted(found.table(name).items())) if found is not None else {}
+
+    def _tabled(self, name: str) -> Tabled | None:
+        found = self._hosts.get(name) or self._leaves.get(name) or self._devices.get(name)
+        return found if isinstance(found, Tabled) else None
+
+    def _compare(self, effect: AuditTable, silence: str) -> Performed:
+        device = self._tabled(effect.device)
+        if device is None or silence:
+            return Performed(silence or f"no device {effect.device} with tables", noted=False)
+        return Performed(found=audit_table(device.table(effect.table), effect), noted=False)
 
     def set_hosts(self, change: SetHosts) -> None:
         """See ``SetHosts``. Raises ValueError for a host that is not cabled; then nothing changed."""
@@ -201,6 +229,12 @@ class Fabric:
                 raise ValueError(f"no leaf {act.leaf}")
             tamper_with_leaf(self._leaves[act.leaf], act)
             self._hear(act.leaf, act.interface, act.vlan)
+            return
+        if isinstance(act, DropRow):
+            device = self._tabled(act.device)
+            if device is None:
+                raise ValueError(f"no device {act.device} with tables")
+            tamper_with_table(device, act)
             return
         if act.host not in self._hosts:
             raise ValueError(f"no host {act.host}")

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
+from bus.events.device import DeviceTable
 from workers.devices.simulated.blocks import BlockEntry, BlockTable
 from workers.effects import AnyEffect, BlockRoute, InstallFlows, InstallPolicy, PlugVnic, RemoveFlows, UnplugVnic
 from workers.policy_rules import HeldPolicy
@@ -202,6 +203,14 @@ class HostDevice:
         if not self._flows_of_vlan[flow.vlan]:
             del self._flows_of_vlan[flow.vlan]
             self.trunk.discard(flow.vlan)
+
+    def table(self, name: DeviceTable) -> dict[str, str]:
+        """What the host holds of this table (``workers.tables``)."""
+        return self.blocks.table() if name == "blocks" else {}
+
+    def drop_row(self, name: DeviceTable, key: str) -> None:
+        """Hold this entry of the table no more, whatever the epoch."""
+        del self.blocks.entries[key]
 
     # The whole of it
 

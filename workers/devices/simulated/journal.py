@@ -27,6 +27,7 @@ from workers.devices.simulated.tamper import (
     DropEntry,
     DropFlow,
     DropPolicy,
+    DropRow,
     DropVnic,
 )
 from workers.effects import AnyEffect
@@ -116,7 +117,9 @@ def _replay(fabric: Fabric, record: Record) -> None:
             fabric.mobility.restore(record)
         case SetHosts():
             fabric.set_hosts(record)
-        case AddVnic() | DropVnic() | AddFlow() | DropFlow() | Announce() | AddEntry() | DropEntry() | DropPolicy():
+        case AddVnic() | DropVnic() | AddFlow() | DropFlow() | Announce() | DropPolicy():
+            fabric.tamper(record)
+        case AddEntry() | DropEntry() | DropRow():
             fabric.tamper(record)
         case Partly(effect, part):
             fabric.perform(effect, part)

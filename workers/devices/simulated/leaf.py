@@ -8,6 +8,8 @@ from typing import TypeVar
 import msgspec
 
 from bus.events import LEAF_CAPACITY
+from bus.events.device import DeviceTable
+from workers import tables
 from workers.devices.simulated.blocks import BlockEntry, BlockTable
 from workers.devices.simulated.trunk import Trunk
 from workers.effects import AnyEffect, BlockRoute, LeafVlan, ShutInterface, TrunkVlan
@@ -83,8 +85,8 @@ class LeafDevice:
         match effect:
             case LeafVlan():
                 return self._carry(effect)
-            case TrunkVlan(vlan=vlan, epoch=epoch):
-                return self._trunk(vlan, epoch)
+            case TrunkVlan(vlan=vlan, epoch=epoch, present=present):
+                return self._trunk(vlan, epoch, present=present)
             case ShutInterface(interface=interface, epoch=epoch, shut=shut):
                 self.trunk.set_shut(interface, epoch, shut=shut)
                 return ""
@@ -104,11 +106,11 @@ class LeafDevice:
             return ""
         return self.put(*key, Entry(effect.vni, effect.vrf, effect.gateway))
 
-    def _trunk(self, vlan: int, epoch: int) -> str:
-        carried = self._on_vlan.get(vlan, {})
+    def _trunk(self, vlan: int, epoch: int, *, present: bool) -> str:
+        carried = self._on_vlan.get(vlan, {}) if present else {}
         for interface, entry in carried.items():
             return f"leaf {self.leaf}: VLAN {vlan} is VNI {entry.vni} on {interface}, it cannot be a provider network's"
-        self.trunk.carry(vlan, epoch)
+        self.trunk.carry(vlan, epoch, present=present)
         return ""
 
     def put(self, interface: str, vlan: int, entry: Entry) -> str:
@@ -138,6 +140,26 @@ class LeafDevice:
         """What ``vlan`` is mapped to on ``interface``; None if the interface does not carry it."""
         vlans = self.interfaces.get(interface)
         return None if vlans is None else vlans.get(vlan)
+
+    def table(self, name: DeviceTable) -> dict[str, str]:
+        """What the leaf holds of this table (``workers.tables``)."""
+        match name:
+            case "trunk":
+                return tables.trunk(self.trunk.vlans, self.trunk.shut)
+            case "blocks":
+                return self.blocks.table()
+            case _:
+                return {}
+
+    def drop_row(self, name: DeviceTable, key: str) -> None:
+        """Hold this entry of the table no more, whatever the epoch."""
+        what, _, value = key.partition(" ")
+        if name == "blocks":
+            del self.blocks.entries[key]
+        elif what == "vlan":
+            self.trunk.vlans.discard(int(value))
+        else:
+            self.trunk.shut.discard(value)
 
     def access_vlan(self, interface: str) -> int:
         """The VLAN of untagged frames on ``interface``: the one that it carries. 0 if it carries none, or several."""

@@ -9,6 +9,8 @@ from typing import Annotated
 import msgspec
 
 from bus.events.base import Generation, Token, Vlan, Vni
+from bus.events.device import DeviceTable
+from workers.devices.simulated.device import Tabled
 from workers.devices.simulated.host import Flow, HostDevice, Vnic
 from workers.devices.simulated.leaf import Entry, LeafDevice
 
@@ -82,9 +84,29 @@ class DropPolicy(msgspec.Struct, frozen=True, tag=True):
     port: Token
 
 
+class DropRow(msgspec.Struct, frozen=True, tag=True):
+    """An entry of a table (``bus.events.DeviceTable``) of a device of any kind goes."""
+
+    device: Token
+    table: DeviceTable
+    key: str
+
+
 HostAct = DropVnic | AddVnic | DropFlow | AddFlow | Announce | DropPolicy
 LeafAct = DropEntry | AddEntry
-Act = HostAct | LeafAct
+Act = HostAct | LeafAct | DropRow
+
+
+def device_of(act: Act) -> str:
+    """Whom ``act`` is done to."""
+    match act:
+        case DropRow(device=device):
+            return device
+        case DropEntry(leaf=leaf) | AddEntry(leaf=leaf):
+            return leaf
+        case _:
+            return act.host
+
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Act).decode
@@ -117,6 +139,13 @@ def tamper_with_host(host: HostDevice, act: HostAct) -> None:
         case DropFlow(port=port):
             _must_hold(host, "flows", port, host.flows)
             host.drop_flow(port)
+
+
+def tamper_with_table(device: Tabled, act: DropRow) -> None:
+    """Raises ValueError if there is nothing to take away."""
+    if act.key not in device.table(act.table):
+        raise ValueError(f"{act.device}: no {act.key} in its table {act.table}")
+    device.drop_row(act.table, act.key)
 
 
 def _must_hold(host: HostDevice, what: str, port: str, held: Container[str]) -> None:

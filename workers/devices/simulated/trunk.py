@@ -16,10 +16,10 @@ class Trunk:
         self.shut: set[str] = set()
         self._epochs: dict[str, int] = {}
 
-    def carry(self, vlan: int, epoch: int) -> None:
-        """Bridge ``vlan`` from now on."""
+    def carry(self, vlan: int, epoch: int, *, present: bool = True) -> None:
+        """Bridge ``vlan`` from now on, or no more."""
         if self._is_news(str(vlan), epoch):
-            self.vlans.add(vlan)
+            (self.vlans.add if present else self.vlans.discard)(vlan)
 
     def set_shut(self, interface: str, epoch: int, *, shut: bool) -> None:
         """Let nothing in or out by ``interface``, or let it again."""

@@ -19,7 +19,16 @@ from workers.devices.simulated.host import HostState
 from workers.devices.simulated.leaf import LeafState
 from workers.devices.simulated.reachability import Path
 from workers.devices.simulated.tamper import Act
-from workers.effects import AnyEffect, AuditHost, AuditLeaf, Difference, InstallPolicy, ResyncFlows, ResyncHost
+from workers.effects import (
+    AnyEffect,
+    AuditHost,
+    AuditLeaf,
+    AuditTable,
+    Difference,
+    InstallPolicy,
+    ResyncFlows,
+    ResyncHost,
+)
 from workers.policy_rules import Flow
 
 #: Where a fabric is served: outside of the log's subjects, so that no stream keeps requests.
@@ -245,7 +254,9 @@ def _weight(effect: AnyEffect) -> int:
             return 1 + len(flows)
         case AuditHost(vnics=vnics, flows=flows, policies=policies):
             return 1 + len(vnics) + len(flows) + len(policies)
-        case AuditLeaf(entries=entries):
+        case AuditLeaf(entries=wished):
+            return 1 + len(wished)
+        case AuditTable(entries=entries):
             return 1 + len(entries)
         case InstallPolicy(ingress=ingress, egress=egress):
             rules = (*(ingress or ()), *(egress or ()))
@@ -260,6 +271,7 @@ def state_parts(state: State) -> Iterator[State]:
         yield from (LeafState(state.leaf, list(part), []) for part in parts(state.entries))
         if state.trunk or state.shut:  # at most 4094 small numbers, and names of interfaces
             yield LeafState(state.leaf, [], [], state.trunk, state.shut)
+        yield from (LeafState(state.leaf, [], [], blocks=dict(part)) for part in parts(list(state.blocks.items())))
         return
     if isinstance(state, DeviceState):
         yield state
@@ -272,3 +284,5 @@ def state_parts(state: State) -> Iterator[State]:
         yield HostState(state.host, {}, {}, [], policies=dict(policies))
     if state.trunk:  # at most 4094 small numbers
         yield HostState(state.host, {}, {}, state.trunk)
+    for blocks in parts(list(state.blocks.items())):
+        yield HostState(state.host, {}, {}, [], blocks=dict(blocks))

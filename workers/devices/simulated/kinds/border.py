@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from bus.events import AzAdded, Event
+from bus.events.device import DeviceTable
 from projections.borders import border_of
+from workers import tables
 from workers.devices.simulated.device import CableDevice, Device, Kind
 from workers.effects import AnyEffect, BorderEntry
 
@@ -45,6 +47,15 @@ class BorderDevice:
             else:
                 self._entries.discard(key)
         return ""
+
+    def table(self, name: DeviceTable) -> dict[str, str]:
+        """See ``Tabled``."""
+        return {tables.border(*key): tables.HELD for key in self._entries} if name == "border" else {}
+
+    def drop_row(self, name: DeviceTable, key: str) -> None:
+        """See ``Tabled``."""
+        kind, one, other = key.split()
+        self._entries.discard((kind, one, other))
 
     def state(self) -> dict[str, Any]:
         if not self._epochs:

@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 
 from bus.events import Event, RouterAdded
+from bus.events.device import DeviceTable
+from workers import tables
 from workers.devices.simulated.device import CableDevice, Device, Kind
 from workers.effects import AnyEffect, RouterGateway
 
@@ -41,13 +43,17 @@ class RouterDevice:
         self._epochs: dict[int, int] = {}
 
     def perform(self, effect: AnyEffect) -> str:
-        """Hold the gateway that ``effect`` wishes, in the place of the one before in its VLAN.
+        """Hold the gateway that ``effect`` wishes, or none, in the place of the one before in its VLAN.
 
         Refused if another VLAN of the VRF has addresses in common: the router could not tell where they are.
         """
         if not isinstance(effect, RouterGateway):
             return f"router {self.name}: a router cannot perform {type(effect).__name__}"
         if effect.epoch < self._epochs.get(effect.vlan, 0):
+            return ""
+        if not effect.present:
+            self._epochs[effect.vlan] = effect.epoch
+            self.gateways.pop(effect.vlan, None)
             return ""
         try:
             subnet = IPv4Interface(effect.address).network
@@ -65,6 +71,15 @@ class RouterDevice:
     def route(self, vrf: str, ip: str) -> Gateway | None:
         """The interface of ``vrf`` whose subnet ``ip`` is in, None if there is none."""
         return next((one for one in self.gateways.values() if one.vrf == vrf and one.reaches(ip)), None)
+
+    def table(self, name: DeviceTable) -> dict[str, str]:
+        """See ``Tabled``."""
+        held = self.gateways.items() if name == "gateways" else ()
+        return {str(vlan): tables.gateway(gateway.address, gateway.vrf) for vlan, gateway in held}
+
+    def drop_row(self, name: DeviceTable, key: str) -> None:
+        """See ``Tabled``."""
+        del self.gateways[int(key)]
 
     def state(self) -> dict[str, Any]:
         """All gateways and their epochs, as plain values."""
