@@ -21,7 +21,7 @@ lint: env
 	$(BIN)/lint-imports
 
 types: env
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers auto
 
 # What fits between two edits: no servers, no processes.
 fast: env

@@ -1,10 +1,12 @@
 """Servers for the tests: a nats-server each, one PostgreSQL for all."""
 
+import os
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import asyncpg
+import pytest
 import pytest_asyncio
 from hypothesis import settings
 
@@ -14,6 +16,12 @@ from bus.jetstream import Connection, connect
 # How long an example takes says more about what else runs on the machine than about the code.
 settings.register_profile("driftline", deadline=None)
 settings.load_profile("driftline")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: tests often wait, for servers and for processes."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest_asyncio.fixture

@@ -1,12 +1,18 @@
-"""How fast the log alone is: every event appended and consumed once by one worker and one projection, nothing else."""
+"""The limits of this machine, and above all the log alone: every event appended and consumed once by one worker and one
+projection, nothing else.
+"""
 
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from bus.log import Log
 from driftline.bench.events import spawn_events
+from driftline.bench.figure import Bounds, Figure, figure
+from driftline.bench.of_database import of_database
+from driftline.bench.of_log import of_codec, of_log
+from driftline.stack import Stack
 
 #: As many events as the appender of the workers puts into an atomic batch under load.
 BATCH = 500
@@ -44,3 +50,16 @@ async def log_alone(log: Log, events: int, progress: Progress = no_progress) -> 
         for start in range(0, events, BATCH):
             await log.append(envelopes[start : start + BATCH])
     return events / (time.perf_counter() - started)
+
+
+async def limits(stack: Stack, bounds: Bounds, progress: Progress = no_progress) -> AsyncIterator[Figure]:
+    """All figures, one after the other, on servers that nobody else uses: the log grows by what is appended.
+
+    Raises LogUnavailable and DatabaseUnavailable.
+    """
+    for figures in (of_codec(bounds), of_log(stack, bounds), of_database(stack.database, bounds)):
+        async for one in figures:
+            yield one
+    rate = await log_alone(stack.log, bounds.events, progress)
+    what = "every event appended, consumed once by a worker and a projection"
+    yield figure("log_alone", what, bounds.events, bounds.events / rate)

@@ -65,6 +65,7 @@ COMMANDS = {
     "direct-connect": ("vpcs", "direct_connect"),
     "blocks": ("blocks", "blocks"),
     "release-block": ("blocks", "release_block"),
+    "bench": ("bench", "bench"),
 }
 
 #: Exit codes: the person's fault, ours or the world's, and interrupted (128 + SIGINT).
