@@ -10,10 +10,9 @@ from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-import msgspec
-
 from bus.events.device import DeviceTable
 from workers.devices.simulated.audit import audit_host, audit_leaf, audit_table
+from workers.devices.simulated.cabling import Cable, CableHost, CableLeaf, SetHosts
 from workers.devices.simulated.contents import Leftovers, State, dump_of
 from workers.devices.simulated.device import CableDevice, Device, DeviceState, Tabled, make
 from workers.devices.simulated.host import HostDevice, Vnic
@@ -46,43 +45,6 @@ from workers.effects import (
 
 __all__ = ["Cable", "CableHost", "CableLeaf", "Fabric", "Performed", "Place", "SetHosts"]
 __all__ += ["Leftovers", "State", "Uplink", "dump_of"]  # from the modules that this one is made of
-
-
-class CableLeaf(msgspec.Struct, frozen=True, tag=True):
-    """A leaf with its VXLAN tunnel address; ``capacity`` is the size of its table of (interface, VLAN) entries."""
-
-    leaf: str
-    vtep: str
-    capacity: int = DEFAULT_CAPACITY
-    az: str = ""
-
-
-class CableHost(msgspec.Struct, frozen=True, tag=True):
-    """A host whose bond goes to ``interface`` of both leaves. ``layout``: how its inside is wired; ``bare``: it is bare
-    metal, without br-int.
-    """
-
-    host: str
-    leaf_a: str
-    leaf_b: str
-    interface: str
-    layout: str = "driftline"
-    bare: bool = False
-
-
-Cable = CableLeaf | CableHost | CableDevice
-
-
-class SetHosts(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
-    """What becomes of hosts, by name and in this order. All of them keep what they hold.
-
-    Without power a host neither forwards nor answers; ``cut_off``, it forwards and cannot be spoken to.
-    """
-
-    power_off: Sequence[str] = ()
-    power_on: Sequence[str] = ()
-    cut_off: Sequence[str] = ()
-    reconnect: Sequence[str] = ()
 
 
 class Performed(NamedTuple):
