@@ -11,6 +11,7 @@ import gc
 import json
 import os
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ import tempfile
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import TypedDict
 
 
@@ -67,20 +69,14 @@ async def fork(order: Order) -> Forked:
 @cache
 def _forker() -> str:
     """The socket of the process that is forked: one for this process, which it does not outlive."""
-    folder = tempfile.TemporaryDirectory(prefix="dl-forks-")
-    path = f"{folder.name}/socket"
+    path = f"{tempfile.mkdtemp(prefix='dl-forks-')}/socket"
     process = subprocess.Popen(
         [sys.executable, __file__, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     )
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
-
-    def end() -> None:
-        process.communicate()
-        folder.cleanup()
-
-    atexit.register(end)
+    atexit.register(process.communicate)
     return path
 
 
@@ -108,6 +104,7 @@ def _serve(path: str) -> None:
         while True:
             for key, _ in selector.select():
                 if key.fd == 0:
+                    shutil.rmtree(Path(path).parent)
                     os._exit(0)
                 elif key.fd in running:
                     selector.unregister(key.fd)
