@@ -85,9 +85,20 @@ class Proxy:
         #: How long an ENI is "attaching", seconds.
         self.attach_s = 0.0
         self._attached_at: dict[str, float] = {}
+        self._serving: set[asyncio.Task[None]] = set()
+
+    async def end(self) -> None:
+        """Give up what is being served: a client may have gone without a word."""
+        for serving in self._serving:
+            serving.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, one request: the client is told to come again."""
+        serving = asyncio.current_task()
+        assert serving is not None
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             length = int((re.search(rb"(?i)content-length: *(\d+)", head) or [b"", b"0"])[1])
@@ -132,8 +143,10 @@ class Proxy:
         lines = [line for line in head.split(b"\r\n") if line and not line.lower().startswith(b"connection:")]
         writer.write(b"\r\n".join([*lines, b"Connection: close"]) + b"\r\n\r\n" + body)
         await writer.drain()
-        answer = await reader.read()
-        writer.close()
+        try:
+            answer = await reader.read()
+        finally:
+            writer.close()
         answer_head, _, answer_body = answer.partition(b"\r\n\r\n")
         return answer_head.partition(b"\r\n")[0].partition(b" ")[2], answer_body
 
@@ -151,6 +164,7 @@ async def proxied(behind: str) -> AsyncIterator[Proxy]:
     proxy.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server:
         yield proxy
+        await proxy.end()
 
 
 def use_credentials(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,8 +53,10 @@ class Forked:
         return await asyncio.shield(self._ending)
 
     async def _end(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
-        self.returncode = code = int(json.loads(await reader.readline()))
-        writer.close()
+        try:
+            self.returncode = code = int(json.loads(await reader.readline()))
+        finally:
+            writer.close()
         return code
 
 
