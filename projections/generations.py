@@ -60,14 +60,21 @@ async def drop(database: Database, number: int) -> Generation:
 
 @asynccontextmanager
 async def changing_places(database: Database) -> AsyncIterator[tuple[Connection, Generation | None]]:
-    """A transaction in which the writer of the live generation waits, and what is live. Raises Locked, TimeoutError."""
-    async with database.connection() as connection, asyncio.timeout(GIVE_UP_S), connection.transaction():
-        await connection.execute(f"SET LOCAL lock_timeout = '{int(GIVE_UP_S * 1000)}ms'")
-        live = await _in_state(connection, "live")
-        if live is not None:
-            await connection.execute(catalogue.CLOSE_GATE, catalogue.gate_of(live.version))
-            live = await _in_state(connection, "live")  # it may have moved while we waited
-        yield connection, live
+    """A transaction in which the writer of the live generation waits, and what is live. Raises Locked if it takes long.
+
+    What is done within is given GIVE_UP_S; the commit is not cut short, so what came of it is known.
+    """
+    async with database.connection() as connection, connection.transaction():
+        try:
+            async with asyncio.timeout(GIVE_UP_S):
+                await connection.execute(f"SET LOCAL lock_timeout = '{int(GIVE_UP_S * 1000)}ms'")
+                live = await _in_state(connection, "live")
+                if live is not None:
+                    await connection.execute(catalogue.CLOSE_GATE, catalogue.gate_of(live.version))
+                    live = await _in_state(connection, "live")  # it may have moved while we waited
+                yield connection, live
+        except TimeoutError as error:  # the database is there, so this is not to be told as if it were away
+            raise Locked(str(error) or f"not done within {GIVE_UP_S:g} s") from error
 
 
 async def make_live(connection: Connection, number: int, live: Generation | None) -> None:
@@ -104,7 +111,7 @@ async def patiently(database: Database, change: Callable[[], Awaitable[None]]) -
     while True:
         try:
             return await change()
-        except (Locked, TimeoutError) as error:
+        except Locked as error:
             if time.monotonic() > until:
                 raise NotSwapped(
                     f"{database.place}: not within {PATIENCE_S:g} s: {error or 'it is too busy'}"

@@ -48,7 +48,8 @@ def requested(state: IpamState, r: Recorded, request: OperationPortsRequested) -
 def _decide_items(state: IpamState, r: Recorded, request: OperationPortsRequested) -> Iterable[Decision]:
     had: list[str] = []
     refused: list[RefusedItem] = []
-    hopeless = _hopeless(state, r, request) if request.atomic else None
+    begun = any(_has(state, r, item) for item in request.items)  # before this process died: it was not hopeless then
+    hopeless = _hopeless(state, r, request) if request.atomic and not begun else None
     for item in request.items if hopeless is None else ():
         found = _grant(state, r, request, item, had)
         if isinstance(found, Refusal):
@@ -74,6 +75,12 @@ def _decide_items(state: IpamState, r: Recorded, request: OperationPortsRequeste
     )
 
 
+def _has(state: IpamState, r: Recorded, item: PortItem) -> bool:
+    """Whether the item has its port, by this very request."""
+    port = state.ports.get(port_of(item.instance))
+    return port is not None and port.correlation == r.correlation and not port.unbound
+
+
 def _hopeless(state: IpamState, r: Recorded, request: OperationPortsRequested) -> RefusedItem | None:
     """The first item that cannot be had even alone: then nothing is allocated in the first place."""
     for item in request.items:
@@ -87,10 +94,9 @@ def _grant(
     state: IpamState, r: Recorded, request: OperationPortsRequested, item: PortItem, had: Iterable[str]
 ) -> PortAllocated | Refusal | None:
     """The port of ``item``, None if it has it already (this process died before its next word), or why not."""
-    port = state.ports.get(port_of(item.instance))
     if item.instance in had:
         return Refusal("the instance is named twice", "instance", item.instance)
-    if port is not None and port.correlation == r.correlation and not port.unbound:
+    if _has(state, r, item):
         return None
     create = PortCreateRequested(
         port=port_of(item.instance),

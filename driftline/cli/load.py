@@ -22,7 +22,7 @@ from driftline.loadtest.chaos import Fault, drawn, parse_chaos
 from driftline.loadtest.cluster import ROLES, cluster
 from driftline.loadtest.compare import compare, read_run
 from driftline.loadtest.disturbing import disturb
-from driftline.loadtest.exercise import Exercise, Limits, Places, exercising
+from driftline.loadtest.exercise import Exercise, Limits, Places, check, exercising
 from driftline.loadtest.page import page
 from driftline.loadtest.profile import SCOPES, Phase, Shape, found, named
 from driftline.loadtest.report import Partial, Report, partial
@@ -213,6 +213,7 @@ async def _load(options: Options, world: WorldChoice, wanted: Load, faults: Faul
             described = await describe_world(stack, world, total)
         known = await world_of_log(stack)
         places, phases = _places(known, wanted), _phases(known, wanted)
+        check(phases, places)
         chaos = _chaos(known, wanted)
         panel = exits.enter_context(Panel(_total(known, wanted), plane))
         exercise = await exits.enter_async_context(

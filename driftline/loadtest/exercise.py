@@ -56,6 +56,17 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
     host_azs: dict[str, str] = {}
 
 
+def check(phases: Sequence[Phase], places: Places) -> None:
+    """Raise TraceError if rows cannot be asked for as they are, before anything is: see ``driftline.trace.plan``."""
+    for phase in phases:
+        if isinstance(phase, Instances):
+            _plan(phase, places)
+
+
+def _plan(phase: Instances, places: Places) -> list[TimedRequest]:
+    return plan(phase.rows, places.azs, places.targets, host_azs=places.host_azs, prefix=places.prefix)
+
+
 class Exercise:
     """Drives phases through the control plane and adds up what came of them. Made by ``exercising``."""
 
@@ -86,9 +97,8 @@ class Exercise:
             if number:
                 self.marks.append(Mark(at_us=now_us(), what=type(phase).__name__))
             match phase:
-                case Instances(rows=rows, timed=timed):
-                    asked = plan(rows, places.azs, places.targets, host_azs=places.host_azs, prefix=places.prefix)
-                    await self.requests(asked, timed=timed)
+                case Instances(timed=timed):
+                    await self.requests(_plan(phase, places), timed=timed)
                 case Bulk() as bulk:
                     await self.requests(list(_operations(bulk, places, world)), timed=True)
                 case HostsFail(hosts=hosts):

@@ -37,7 +37,7 @@ async def place() -> AsyncIterator[Site]:
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
 async def test_a_profile_is_run_and_judged(place: Site, arguments: tuple[str, ...], counts: dict[str, int]) -> None:
-    report = await place.json("load", "--profile", *arguments)
+    report = await place.json("load", "--profile", *arguments, timeout_s=150)
     assert {name: report[name] for name in counts} == counts
     assert report["faults"] == []
     assert report["profile"] == arguments[0]
@@ -55,7 +55,7 @@ async def test_a_profile_is_run_and_judged(place: Site, arguments: tuple[str, ..
 
 async def test_a_rack_fails_under_all_that_runs_on_it(place: Site) -> None:
     """Last of those that need hosts: it leaves a rack without power."""
-    report = await place.json("load", "--profile", "storm", "--instances", "20")
+    report = await place.json("load", "--profile", "storm", "--instances", "20", timeout_s=150)
     assert report["faults"] == []
     assert report["drifted"] == report["latency"]["drift"]["count"] > 0
     assert [mark["what"] for mark in report["marks"]] == ["HostsFail"]
