@@ -246,18 +246,22 @@ async def _run(
 ) -> Report | Partial:
     """Drive the phases, beside what disturbs them, and have them judged; after an interrupt, tell what there is."""
     loop = asyncio.get_running_loop()
-    work = asyncio.gather(driving, *([disturbing] if disturbing else []))
+
+    async def whole() -> Report:
+        await asyncio.gather(driving, *([disturbing] if disturbing else []))
+        return await exercise.report()
+
+    work = asyncio.ensure_future(whole())
     loop.add_signal_handler(signal.SIGINT, work.cancel)
     progress_console().print(f"[bold]driftline load[/]: {profile} on {described}")
     try:
-        await work
+        return await work
     except asyncio.CancelledError:
         if asyncio.current_task().cancelling():  # type: ignore[union-attr]  # not the person: the servers, or the plane
             raise
         return partial(exercise.tally, exercise.timing(), profile)
     finally:
         loop.remove_signal_handler(signal.SIGINT)
-    return await exercise.report()
 
 
 def _tell(report: Report | Partial, wanted: Load, *, as_json: bool) -> None:

@@ -1,11 +1,13 @@
 """How a run is shown to people, and when it counts as failed."""
 
+from collections.abc import Sequence
+
 from driftline.cli.common import people, print_table
 from driftline.cli.ports import figure_8
 from driftline.cli.verify import show_verdict
 from driftline.errors import NotDone
 from driftline.loadtest.latency import Percentiles
-from driftline.loadtest.report import Partial, Report
+from driftline.loadtest.report import Partial, Report, StepTimes
 
 _PERCENTILES = ("p50", "p90", "p99", "p99_9", "max")
 
@@ -34,17 +36,21 @@ def show_report(report: Report) -> None:
     ]
     print_table(f"Run: {report.profile}", ("what", "value"), rows)
     show_latency(report.latency)
-    steps = [
-        (step.step, step.text, f"{100 * step.share:.1f} %", *_cells(step.since_request))
-        for step in report.steps
-        if step.since_request is not None
-    ]
-    if steps:
-        columns = ("step", "what (Figure 10)", "share of the time", *_PERCENTILES)
-        print_table("Steps of the spawns, ms since each was asked for", columns, steps)
+    _show_steps("Steps of the spawns (Figure 10), ms since each was due", report.steps)
+    _show_steps("Steps of the drifts (Figure 11), ms since each was due", report.drift_steps)
     show_verdict(report.verify)
     for problem in report.problems:
         people().print(f"[yellow]{problem}[/]")
+
+
+def _show_steps(title: str, steps: Sequence[StepTimes]) -> None:
+    rows = [
+        (step.step, step.text, f"{100 * step.share:.1f} %", *_cells(step.since_due))
+        for step in steps
+        if step.since_due is not None
+    ]
+    if rows:
+        print_table(title, ("step", "what", "share of the time", *_PERCENTILES), rows)
 
 
 def show_partial(report: Partial) -> None:

@@ -80,6 +80,7 @@ class Exercise:
         self._limits = limits
         self._sampler = Sampler(self.look)
         self._entries: list[Entry] = []
+        self._due_us: dict[str, int] = {}
         self.tally = Tally(first_us=now_us())
         self.latencies: dict[str, Latency] = {}
         self.marks: list[Mark] = []
@@ -123,6 +124,7 @@ class Exercise:
         finally:
             self._active += harness.active
             self._entries += harness.entries
+            self._due_us |= harness.due_us
 
     async def hosts_fail(self, hosts: Sequence[str]) -> None:
         """Cut the power of ``hosts`` and declare them dead; return when all that was on them has drifted."""
@@ -175,6 +177,7 @@ class Exercise:
             samples=self._sampler.samples,
             marks=self.marks,
             started_us=self._sampler.started_us,
+            due_us=self._due_us,
         )
 
     async def look(self, at_s: float) -> Sample:

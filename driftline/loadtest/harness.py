@@ -125,6 +125,8 @@ class Harness:
         self._sent: dict[str, _Sent] = {}
         self._answered: set[str] = set()
         self._started_us = now_us()
+        #: When each instance should have been asked for.
+        self.due_us: dict[str, int] = {}
         #: What was published, and where the log has it: for the accounts at the end.
         self.entries: list[Entry] = []
         self.latencies = latencies if latencies is not None else {}
@@ -225,7 +227,10 @@ class Harness:
     def _number(self, request: TimedRequest) -> str:
         """An id for the request, noted before it is published: its outcome may be read before its acknowledgement."""
         number = uuid.uuid4().hex
-        self._sent[number] = _Sent(request.kind, self._started_us + round(request.at_s * 1e6 if self._timed else 0))
+        due_us = self._started_us + round(request.at_s * 1e6 if self._timed else 0)
+        self._sent[number] = _Sent(request.kind, due_us)
+        if request.kind == "spawn":
+            self.due_us[request.instance] = due_us
         return number
 
     def _can_publish(self) -> bool:

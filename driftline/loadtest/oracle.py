@@ -12,6 +12,7 @@ from driftline.invariants.live import audit as audit_invariants
 from driftline.ledger import Entry
 from driftline.proof import Proof, prove
 from driftline.stack import Stack
+from projections.drifts import DriftRow
 from projections.port_rows import PortRow
 from projections.port_states import PAIRS
 from projections.runner import Projector
@@ -48,6 +49,7 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     invariants: Invariants
     audit: Accounted
     spawns: list[SpawnRow]
+    drifts: list[DriftRow]
 
 
 async def judge(
@@ -93,4 +95,5 @@ async def judge(
             findings=[f"{one.what}: {one.text}" for one in accounts.findings],
         ),
         spawns=cast(list[SpawnRow], await rows(stack.database, "spawns")),
+        drifts=cast(list[DriftRow], await rows(stack.database, "drifts")),
     )

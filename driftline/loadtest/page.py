@@ -104,8 +104,9 @@ def _plots(run: Document) -> Iterable[str]:
             yield _over_time("Ports by state (Figure 8)", states, marks)
     if any(run["curves"].values()):
         yield _curves(run["curves"])
-    if any(step["since_request"] for step in run.get("steps", ())):
-        yield _shares(run["steps"])
+    for steps, title in (("steps", "spawns' time went (Figure 10)"), ("drift_steps", "drifts' time went (Figure 11)")):
+        if any(step["since_due"] for step in run.get(steps, ())):
+            yield _shares(f"Where the {title}", run[steps])
 
 
 def _line(samples: Sequence[Document], value: Callable[[Document], float]) -> list[Point]:
@@ -150,12 +151,12 @@ def _nines(percent: float) -> float:
     return -math.log10(1 - percent / 100)
 
 
-def _shares(steps: Sequence[Document]) -> str:
+def _shares(title: str, steps: Sequence[Document]) -> str:
     chart = pygal.HorizontalBar(**_common(), show_legend=False, x_title="percent")
-    shown = [step for step in reversed(steps) if step["since_request"]]
+    shown = [step for step in reversed(steps) if step["since_due"]]
     chart.x_labels = [f"{step['step']} {step['text']}" for step in shown]
     chart.add("share", [round(100 * step["share"], 1) for step in shown])
-    return _figure("Where the spawns' time went (Figure 10)", chart)
+    return _figure(title, chart)
 
 
 def _common() -> dict[str, Any]:

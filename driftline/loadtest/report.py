@@ -3,38 +3,40 @@
 import os
 import platform
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from driftline.figures import STEPS, timed_steps
+from driftline.figures import DRIFT_STEPS, STEPS, Step, TimedStep, timed_drift_steps, timed_steps
 from driftline.loadtest.harness import Tally
 from driftline.loadtest.latency import Latency, Percentiles
 from driftline.loadtest.oracle import Accounted, Invariants, Judged
 from driftline.loadtest.samples import Mark, Sample
+from projections.drifts import DriftRow
 from projections.spawns import SpawnRow
 from projections.verify import Verdict
 
 
 class StepTimes(msgspec.Struct, frozen=True, kw_only=True):
-    """One step of Figure 10. ``since_request``: when it was done; ``share`` of the spawns' time went by before it.
+    """One step of Figure 10 or 11. ``since_due``: when it was done; ``share`` of all the time went by before it.
 
-    The share is of the time from the step that was done last before it, in each spawn.
+    Both run from when the request was due. The share is of the time from the step that was done last before it.
     """
 
     step: str
     text: str
     share: float
-    since_request: Percentiles | None
+    since_due: Percentiles | None
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
-    """How long things took. ``latencies``: by kind of request, from when each was due."""
+    """How long things took. ``latencies``: by kind of request, from when each was due; ``due_us``: by instance."""
 
     latencies: dict[str, Latency]
     samples: Sequence[Sample]
     marks: Sequence[Mark]
     started_us: int
+    due_us: Mapping[str, int]
 
 
 class MarkedAt(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +102,7 @@ class Report(msgspec.Struct, kw_only=True):
     latency: dict[str, Percentiles]
     curves: dict[str, list[tuple[float, float]]]
     steps: list[StepTimes]
+    drift_steps: list[StepTimes]
     port_states: dict[str, int]
     reachable_pairs_checked: int
     reachable_pairs_ok: int
@@ -181,7 +184,8 @@ def made(tally: Tally, judged: Judged, projected_us: int, timing: Timing, *, may
         events_per_second=round(tally.events / seconds, 1),
         latency=percentiles(timing),
         curves={kind: latency.curve() for kind, latency in timing.latencies.items()},
-        steps=_steps([row for row in judged.spawns if row.step_01_us >= tally.first_us]),
+        steps=_spawn_steps(judged.spawns, timing.due_us),
+        drift_steps=_drift_steps(row for row in judged.drifts if row.step_01_us >= tally.first_us),
         port_states=judged.port_states,
         reachable_pairs_checked=proof.reachable_checked,
         reachable_pairs_ok=proof.reachable_ok,
@@ -225,26 +229,37 @@ def marked(timing: Timing) -> list[MarkedAt]:
     return [MarkedAt(at_s=round((mark.at_us - timing.started_us) / 1e6, 3), what=mark.what) for mark in timing.marks]
 
 
-def _steps(spawns: Iterable[SpawnRow]) -> list[StepTimes]:
-    """The thirteen steps over all spawns that came about."""
-    since = {step.label: Latency() for step in STEPS}
+def _spawn_steps(spawns: Iterable[SpawnRow], due_us: Mapping[str, int]) -> list[StepTimes]:
+    """The thirteen steps of Figure 10 over the spawns that were due and came about."""
+    done = [row for row in spawns if row.outcome == "active" and row.instance in due_us]
+    late = ((timed_steps(row), max(row.step_01_us - due_us[row.instance], 0) / 1000) for row in done)
+    return _steps(STEPS, late)
+
+
+def _drift_steps(drifts: Iterable[DriftRow]) -> list[StepTimes]:
+    """The steps of Figure 11 over the drifts that came about. All are asked for when they are due."""
+    return _steps(DRIFT_STEPS, ((timed_drift_steps(row), 0.0) for row in drifts if row.outcome == "drifted"))
+
+
+def _steps(steps: Sequence[Step], stories: Iterable[tuple[list[TimedStep], float]]) -> list[StepTimes]:
+    """How long each step took in all stories; each with how late it was asked for, milliseconds."""
+    since = {step.label: Latency() for step in steps}
     waited = dict.fromkeys(since, 0.0)
-    for row in spawns:
-        if row.outcome != "active":
-            continue
+    for timed, late_ms in stories:
         before = 0.0
-        for step, at_ms in sorted(timed_steps(row), key=lambda one: one.at_ms or 0.0):
+        for step, at_ms in sorted(timed, key=lambda one: one.at_ms or 0.0):
             if at_ms is not None:
-                since[step.label].record(0, round(at_ms * 1000))
-                waited[step.label] += max(at_ms - before, 0.0)
-                before = max(before, at_ms)
+                since_due_ms = late_ms + at_ms
+                since[step.label].record(0, round(since_due_ms * 1000))
+                waited[step.label] += max(since_due_ms - before, 0.0)
+                before = max(before, since_due_ms)
     total = sum(waited.values()) or 1.0
     return [
         StepTimes(
             step=step.label,
             text=step.text,
             share=round(waited[step.label] / total, 4),
-            since_request=since[step.label].percentiles(),
+            since_due=since[step.label].percentiles(),
         )
-        for step in STEPS
+        for step in steps
     ]

@@ -31,7 +31,7 @@ def run(**changes: Any) -> dict[str, Any]:
         "samples": [sample(0.0, 0), sample(1.0, 1), sample(2.0, 3)],
         "latency": {"spawn": LATENCY},
         "curves": {"spawn": [(0.0, 5.0), (50.0, 10.0), (99.99, 31.0)]},
-        "steps": [{"step": "2", "text": "create port", "share": 1.0, "since_request": LATENCY}],
+        "steps": [{"step": "2", "text": "create port", "share": 1.0, "since_due": LATENCY}],
         "faults": [],
         **changes,
     }
