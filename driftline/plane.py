@@ -14,6 +14,7 @@ from driftline.channel import BusChannel
 from driftline.clouds import with_cloud
 from driftline.errors import NotDone, UsageError
 from driftline.parts import all_workers, cables_of
+from driftline.processes import Part
 from driftline.projecting import Start, only_projector, running
 from driftline.stack import Bus, Stack
 from projections.runner import Projector
@@ -32,6 +33,8 @@ log = structlog.get_logger("plane")
 
 #: All that describes leaves and hosts. Few events, read once when the fabric starts.
 _CABLING = f"{PREFIX}.*.*.*.*.added"
+#: The role of a process that is all workers and the fabric.
+ALL = "all"
 
 
 class Plane(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,29 +52,72 @@ async def all_in_one(
     aws: AwsSettings | None = None,
 ) -> AsyncIterator[Plane]:
     """Everything in this process: all workers, modelled fabric, projector. ``aws``: the cloud is Amazon's."""
-    async with (
-        running() as start,
-        _fabric(stack, start, faults, duplicates=duplicates) as fabric,
-        _cloud(fabric, aws) as devices,
-    ):
-        roles = [Role(worker) for worker in all_workers().values()]
-        runner = Runner(stack.log, stack.checkpoints, devices, roles, beats=stack.beats)
-        projector = Projector(stack.log, stack.database, stack.quarantine)
-        start(runner.run())
-        start(projector.run())
-        await runner.ready.wait()
+    async with _all_workers(stack, faults, duplicates, aws) as runner, only_projector(stack) as projector:
         yield Plane(runner=runner, projector=projector)
 
 
 @asynccontextmanager
-async def working_plane(stack: Stack, faults: FaultPlan | None = None) -> AsyncIterator[Plane]:
+async def all_but_projector(
+    stack: Bus,
+    faults: FaultPlan | None = None,
+    journal: Path | None = None,
+    duplicates: DuplicateRule | None = None,
+    aws: AwsSettings | None = None,
+) -> AsyncIterator[Plane]:
+    """All workers and the modelled fabric in this process; ``journal`` keeps what is configured when it ends."""
+    async with _all_workers(stack, faults, duplicates, aws, journal) as runner:
+        yield Plane(runner=runner)
+
+
+@asynccontextmanager
+async def workers_apart(stack: Stack, faults: FaultPlan | None = None) -> AsyncIterator[Plane]:
+    """As ``all_in_one``, on two cores: workers and fabric in a process of their own, the projector in this one.
+
+    Raises NotDone when that process ends.
+    """
+    journal = _journal_path(stack)
+    kept = ("--journal", str(journal)) if journal else ()
+    part = Part(ALL, ("--nats", stack.servers.nats, *kept))
+    async with running() as start:
+        start(part.run())
+        await part.at_work()
+        if faults is not None:
+            await RemoteDevices(BusChannel(stack.connection)).set_faults(faults)
+        async with only_projector(stack) as projector:
+            yield Plane(projector=projector)
+
+
+@asynccontextmanager
+async def _all_workers(
+    stack: Bus,
+    faults: FaultPlan | None,
+    duplicates: DuplicateRule | None,
+    aws: AwsSettings | None,
+    journal: Path | None = None,
+) -> AsyncIterator[Runner]:
+    async with (
+        running() as start,
+        _fabric(stack, start, faults, journal, duplicates) as fabric,
+        _cloud(fabric, aws) as devices,
+    ):
+        roles = [Role(worker) for worker in all_workers().values()]
+        runner = Runner(stack.log, stack.checkpoints, devices, roles, beats=stack.beats)
+        start(runner.run())
+        await runner.ready.wait()
+        yield runner
+
+
+@asynccontextmanager
+async def working_plane(stack: Stack, faults: FaultPlan | None = None, *, apart: bool = False) -> AsyncIterator[Plane]:
     """A control plane that works: the one that runs already on these servers, or one on servers of our own.
+
+    ``apart``: one of our own has its workers in a process of their own.
 
     Raises NotDone when the servers were found and no control plane works on them: it may be away for a moment only,
     and a second one would be a second truth. Raises UsageError when ``faults`` are given for a fabric elsewhere.
     """
     if not stack.servers.nats_found:
-        async with all_in_one(stack, faults) as plane:
+        async with workers_apart(stack, faults) if apart else all_in_one(stack, faults) as plane:
             yield plane
     elif not await _fabric_answers(stack):
         raise NotDone(

@@ -19,7 +19,7 @@ from driftline.cli.plane_options import aws_options, duplicates_option, faults_o
 from driftline.discovery import Running, announced, find
 from driftline.errors import UsageError
 from driftline.parts import all_workers
-from driftline.plane import Plane, all_in_one, one_worker, only_fabric
+from driftline.plane import ALL, Plane, all_but_projector, all_in_one, one_worker, only_fabric
 from driftline.projecting import only_projector
 from driftline.stack import Bus, Options, Stack, open_bus, open_stack
 from driftline.world_setup import WorldChoice, describe_world, world_options
@@ -30,11 +30,11 @@ from workers.devices.simulated.mobility import DuplicateRule
 log = structlog.get_logger("driftline")
 
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
-#: What runs the modelled fabric on a bus.
-StartFabric = Callable[[Bus], AbstractAsyncContextManager[Plane]]
+#: What runs a role, or all of them, on a bus.
+StartOnBus = Callable[[Bus], AbstractAsyncContextManager[Plane]]
 StartPlane = Callable[[Stack], AbstractAsyncContextManager[Plane]]
 #: The roles that can run as a process of their own.
-ROLES = (*all_workers(), "fabric", "projector")
+ROLES = (*all_workers(), "fabric", "projector", ALL)
 
 
 @click.command()
@@ -95,25 +95,28 @@ def worker(
     aws: AwsSettings | None,
     as_json: bool,
 ) -> None:
-    """Run one ROLE as a process of its own, until interrupted."""
+    """Run one ROLE as a process of its own, until interrupted; all: every worker and the fabric, in one."""
     if hosts and not (role in all_workers() and all_workers()[role].per_host):
         raise UsageError(f"--host: {role} serves no single host")
     for host in hosts:
         if not _HOST.fullmatch(host):
             raise UsageError(f"--host: {host!r} cannot be the name of a host")
-    if aws is not None and role != CLOUD:
+    if aws is not None and role not in (CLOUD, ALL):
         raise UsageError(f"--aws-region: {role} speaks to no cloud, only {CLOUD} does")
     _need_servers(options, f"worker {role}")
-    fabric = partial(only_fabric, faults=faults, journal=journal, duplicates=duplicates)
-    run(_worker(options, role, hosts, fabric, aws, leashed=leashed))
+    of_role: dict[str, StartOnBus] = {
+        "fabric": partial(only_fabric, faults=faults, journal=journal, duplicates=duplicates),
+        ALL: partial(all_but_projector, faults=faults, journal=journal, duplicates=duplicates, aws=aws),
+    }
+    start = of_role.get(role) or partial(one_worker, name=role, hosts=hosts, aws=aws)
+    run(_worker(options, role, hosts, start, leashed=leashed))
 
 
 async def _worker(
     options: Options,
     role: str,
     hosts: tuple[str, ...],
-    fabric: StartFabric,
-    aws: AwsSettings | None,
+    start: StartOnBus,
     *,
     leashed: bool,
 ) -> None:
@@ -121,9 +124,7 @@ async def _worker(
         if role == "projector":
             await exits.enter_async_context(only_projector(await exits.enter_async_context(open_stack(options))))
         else:
-            bus = await exits.enter_async_context(open_bus(options))
-            plane = fabric(bus) if role == "fabric" else one_worker(bus, role, hosts, aws)
-            await exits.enter_async_context(plane)
+            await exits.enter_async_context(start(await exits.enter_async_context(open_bus(options))))
         log.info("worker runs", role=role, hosts=list(hosts) or "all")
         await _until_interrupted(leashed=leashed)
 
