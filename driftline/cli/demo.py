@@ -37,8 +37,8 @@ async def _demo(options: Options, world: WorldChoice, instances: int, faults: Fa
         requests = burst(instances, azs, [Target(label=label) for label in labels], prefix=new_prefix())
         if not as_json:
             people().print(f"[bold]driftline[/]: {instances} instances on {described}")
-        with Panel(len(requests), plane) as panel:
-            async with exercising(stack, plane, panel.update, on_check=panel.checking) as exercise:
+        with Panel(len(requests)) as panel:
+            async with exercising(stack, plane, watcher=panel) as exercise:
                 await exercise.requests(requests, timed=False)
                 report = await exercise.report()
         if as_json:
