@@ -13,6 +13,7 @@ from bus.subjects import PREFIX, host_filter
 from driftline.channel import BusChannel
 from driftline.clouds import with_cloud
 from driftline.errors import NotDone, UsageError
+from driftline.observing.observer import UNOBSERVED, Observer
 from driftline.parts import all_workers, cables_of
 from driftline.projecting import Start, only_projector, running
 from driftline.stack import Bus, Stack
@@ -47,16 +48,18 @@ async def all_in_one(
     faults: FaultPlan | None = None,
     duplicates: DuplicateRule | None = None,
     aws: AwsSettings | None = None,
+    observer: Observer = UNOBSERVED,
 ) -> AsyncIterator[Plane]:
     """Everything in this process: all workers, modelled fabric, projector. ``aws``: the cloud is Amazon's."""
     async with (
         running() as start,
-        _fabric(stack, start, faults, duplicates=duplicates) as fabric,
-        _cloud(fabric, aws) as devices,
+        _fabric(stack, start, faults, duplicates=duplicates, observer=observer) as fabric,
+        _cloud(fabric, aws, observer) as devices,
     ):
         roles = [Role(worker) for worker in all_workers().values()]
-        runner = Runner(stack.log, stack.checkpoints, devices, roles, beats=stack.beats)
-        projector = Projector(stack.log, stack.database, stack.quarantine)
+        worked_on, watch = observer.workers(stack.log)
+        runner = Runner(worked_on, stack.checkpoints, devices, roles, beats=stack.beats, watch=watch)
+        projector = Projector(stack.log, stack.database, stack.quarantine, watch=observer.projector())
         start(runner.run())
         start(projector.run())
         await runner.ready.wait()
@@ -97,7 +100,11 @@ async def _fabric_answers(stack: Bus) -> bool:
 
 @asynccontextmanager
 async def one_worker(
-    stack: Bus, name: str, hosts: Sequence[str] = (), aws: AwsSettings | None = None
+    stack: Bus,
+    name: str,
+    hosts: Sequence[str] = (),
+    aws: AwsSettings | None = None,
+    observer: Observer = UNOBSERVED,
 ) -> AsyncIterator[Plane]:
     """One worker alone; its devices are reached over the bus, the cloud by its API if that is ``aws``.
 
@@ -106,8 +113,9 @@ async def one_worker(
     subject = host_filter(hosts[0]) if len(hosts) == 1 else ""
     role = Role(all_workers()[name], frozenset(hosts) or None)
     fabric = RemoteDevices(BusChannel(stack.connection))
-    async with _cloud(fabric, aws) as devices, running() as start:
-        runner = Runner(stack.log, stack.checkpoints, devices, [role], beats=stack.beats, subject=subject)
+    async with _cloud(fabric, aws, observer) as devices, running() as start:
+        worked_on, watch = observer.workers(stack.log)
+        runner = Runner(worked_on, stack.checkpoints, devices, [role], beats=stack.beats, subject=subject, watch=watch)
         start(runner.run())
         await runner.ready.wait()
         yield Plane(runner=runner)
@@ -115,17 +123,21 @@ async def one_worker(
 
 @asynccontextmanager
 async def only_fabric(
-    stack: Bus, faults: FaultPlan | None, journal: Path | None, duplicates: DuplicateRule | None = None
+    stack: Bus,
+    faults: FaultPlan | None,
+    journal: Path | None,
+    duplicates: DuplicateRule | None = None,
+    observer: Observer = UNOBSERVED,
 ) -> AsyncIterator[Plane]:
     """The modelled fabric alone, served over the bus. ``journal`` keeps what is configured when this process ends."""
-    async with running() as start, _fabric(stack, start, faults, journal, duplicates):
+    async with running() as start, _fabric(stack, start, faults, journal, duplicates, observer):
         yield Plane()
 
 
 @asynccontextmanager
-async def _cloud(fabric: Devices, aws: AwsSettings | None) -> AsyncIterator[Devices]:
+async def _cloud(fabric: Devices, aws: AwsSettings | None, observer: Observer) -> AsyncIterator[Devices]:
     with with_cloud(fabric, aws) as devices:
-        yield devices
+        yield observer.devices(devices)
 
 
 def _journal_path(stack: Bus) -> Path | None:
@@ -139,6 +151,7 @@ async def _fabric(
     faults: FaultPlan | None,
     journal_path: Path | None = None,
     duplicates: DuplicateRule | None = None,
+    observer: Observer = UNOBSERVED,
 ) -> AsyncIterator[SimulatedDevices]:
     """The modelled fabric, cabled as the log's world says and served over the bus."""
     journal_path = journal_path or _journal_path(stack)
@@ -149,7 +162,7 @@ async def _fabric(
         async for batch in stack.log.read(0, described, _CABLING):
             cable(devices, world, batch.records)
         start(_keep_cabled(stack.log, devices, world, described))
-        start(serve_fabric(devices, BusChannel(stack.connection)))
+        start(serve_fabric(devices, BusChannel(stack.connection), asked=observer.devices(devices)))
         yield devices
 
 

@@ -121,6 +121,11 @@ class Machine:
         self._open[r.position] = self._open.get(r.position, 0) + len(envelopes) + len(effects)
         return Output(envelopes, effects, r.position)
 
+    @property
+    def serves(self) -> frozenset[str] | None:
+        """The hosts that it is limited to; None for all."""
+        return self._hosts
+
     def hosts(self) -> list[str]:
         """The hosts that this machine serves, as far as they are known."""
         return sorted(self._hosts) if self._hosts is not None else self.worker.knows(self.state)
