@@ -15,13 +15,17 @@ import structlog
 
 from bus.events import CLOUD
 from driftline.cli.common import people, print_json, progress_console, run, server_options
+from driftline.cli.observing_options import observing_options
 from driftline.cli.plane_options import aws_options, duplicates_option, faults_option
 from driftline.discovery import Running, announced, find
 from driftline.errors import UsageError
+from driftline.observing.observer import Observing
+from driftline.observing.process import looked_at, tracing
+from driftline.observing.settings import Settings
 from driftline.parts import all_workers
 from driftline.plane import Plane, all_in_one, one_worker, only_fabric
 from driftline.projecting import only_projector
-from driftline.stack import Bus, Options, Stack, open_bus, open_stack
+from driftline.stack import Options, open_bus, open_stack
 from driftline.world_setup import WorldChoice, describe_world, world_options
 from workers.devices.aws.settings import AwsSettings
 from workers.devices.simulated.faults import FaultPlan
@@ -31,8 +35,8 @@ log = structlog.get_logger("driftline")
 
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 #: What runs the modelled fabric on a bus.
-StartFabric = Callable[[Bus], AbstractAsyncContextManager[Plane]]
-StartPlane = Callable[[Stack], AbstractAsyncContextManager[Plane]]
+StartFabric = Callable[..., AbstractAsyncContextManager[Plane]]
+StartPlane = Callable[..., AbstractAsyncContextManager[Plane]]
 #: The roles that can run as a process of their own.
 ROLES = (*all_workers(), "fabric", "projector")
 
@@ -42,9 +46,11 @@ ROLES = (*all_workers(), "fabric", "projector")
 @faults_option
 @duplicates_option
 @aws_options
+@observing_options
 @server_options("info")
 def up(
     options: Options,
+    observed: Settings,
     world: WorldChoice,
     faults: FaultPlan,
     duplicates: DuplicateRule,
@@ -52,13 +58,16 @@ def up(
     as_json: bool,
 ) -> None:
     """Run the control plane until interrupted: all workers, the modelled fabric and the projections."""
-    run(_up(options, world, partial(all_in_one, faults=faults, duplicates=duplicates, aws=aws)))
+    run(_up(options, world, partial(all_in_one, faults=faults, duplicates=duplicates, aws=aws), observed))
 
 
-async def _up(options: Options, world: WorldChoice, plane: StartPlane) -> None:
-    async with open_stack(options, join_running=False) as stack:
+async def _up(options: Options, world: WorldChoice, plane: StartPlane, observed: Settings) -> None:
+    async with open_stack(options, join_running=False) as stack, AsyncExitStack() as exits:
+        timed, traces = observed.metrics is not None, exits.enter_context(tracing(observed))
+        observing = Observing("up", has_workers=True, has_projector=True, timed=timed, tracing=traces)
+        address = await exits.enter_async_context(looked_at(observing, observed, stack, stack.database))
         described = await describe_world(stack, world)
-        async with plane(stack):
+        async with plane(stack, observer=observing):
             servers = stack.servers
             note = Running(
                 pid=os.getpid(),
@@ -70,6 +79,8 @@ async def _up(options: Options, world: WorldChoice, plane: StartPlane) -> None:
                 console = progress_console()
                 console.print(f"driftline is up: {described}")
                 console.print(f"  --nats {servers.nats} --postgres '{servers.postgres}'", soft_wrap=True)
+                if address is not None:
+                    console.print(f"  http://{address}/metrics")
                 await _until_interrupted()
 
 
@@ -83,9 +94,11 @@ async def _up(options: Options, world: WorldChoice, plane: StartPlane) -> None:
 )
 @click.option("--leashed", is_flag=True, hidden=True, help="End when the standard input does.")
 @aws_options
+@observing_options
 @server_options("info")
 def worker(
     options: Options,
+    observed: Settings,
     role: str,
     hosts: tuple[str, ...],
     faults: FaultPlan,
@@ -105,7 +118,7 @@ def worker(
         raise UsageError(f"--aws-region: {role} speaks to no cloud, only {CLOUD} does")
     _need_servers(options, f"worker {role}")
     fabric = partial(only_fabric, faults=faults, journal=journal, duplicates=duplicates)
-    run(_worker(options, role, hosts, fabric, aws, leashed=leashed))
+    run(_worker(options, role, hosts, fabric, aws, observed, leashed=leashed))
 
 
 async def _worker(
@@ -114,17 +127,26 @@ async def _worker(
     hosts: tuple[str, ...],
     fabric: StartFabric,
     aws: AwsSettings | None,
+    observed: Settings,
     *,
     leashed: bool,
 ) -> None:
+    projecting, working = role == "projector", role not in ("projector", "fabric")
     async with AsyncExitStack() as exits:
-        if role == "projector":
-            await exits.enter_async_context(only_projector(await exits.enter_async_context(open_stack(options))))
+        timed, traces = observed.metrics is not None, exits.enter_context(tracing(observed))
+        observing = Observing(
+            f"worker {role}", has_workers=working, has_projector=projecting, timed=timed, tracing=traces
+        )
+        if projecting:
+            stack = await exits.enter_async_context(open_stack(options))
+            address = await exits.enter_async_context(looked_at(observing, observed, stack, stack.database))
+            await exits.enter_async_context(only_projector(stack, observing))
         else:
             bus = await exits.enter_async_context(open_bus(options))
-            plane = fabric(bus) if role == "fabric" else one_worker(bus, role, hosts, aws)
+            address = await exits.enter_async_context(looked_at(observing, observed, bus))
+            plane = one_worker(bus, role, hosts, aws, observing) if working else fabric(bus, observer=observing)
             await exits.enter_async_context(plane)
-        log.info("worker runs", role=role, hosts=list(hosts) or "all")
+        log.info("worker runs", role=role, hosts=list(hosts) or "all", metrics=str(address or ""))
         await _until_interrupted(leashed=leashed)
 
 

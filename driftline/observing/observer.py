@@ -79,6 +79,17 @@ class Observing(Observer):
     def devices(self, devices: Devices) -> Devices:
         return CountedDevices(devices, self._operations)
 
+    def positions(self) -> dict[str, int | None]:
+        """Up to where each part of this process has taken in the log; None for one that has not begun."""
+        found: dict[str, int | None] = {}
+        if self.has_workers:
+            runner = self._workers.runner if self._workers is not None else None
+            found["workers"] = runner.position if runner is not None else None
+        if self.has_projector:
+            projector = self._projector.projector
+            found["projector"] = projector.position if projector is not None else None
+        return found
+
     def look(self, log_last: int | None) -> ProcessLook:
         """How all of it stands now. ``log_last``: the end of the log, None if it is not known."""
         return ProcessLook(

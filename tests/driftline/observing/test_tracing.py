@@ -57,7 +57,7 @@ def told(spans: InMemorySpanExporter, story: str) -> list[ReadableSpan]:
 
 def span_id(span: ReadableSpan) -> int:
     assert span.context is not None
-    return span.context.span_id
+    return int(span.context.span_id)
 
 
 def parents(found: list[ReadableSpan]) -> dict[str, set[str]]:
