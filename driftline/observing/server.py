@@ -32,12 +32,13 @@ async def serving(looked: Looked, address: Address) -> AsyncIterator[Address]:
 
     Raises UsageError when the address cannot be had.
     """
+    answers = _Answers(looked)
     application = web.Application()
     application.add_routes(
         [
-            web.get("/metrics", lambda request: _metrics(looked, request)),
-            web.get("/healthz", lambda request: _healthz(looked)),
-            web.get("/readyz", lambda request: _readyz(looked)),
+            web.get("/metrics", answers.metrics),
+            web.get("/healthz", answers.healthz),
+            web.get("/readyz", answers.readyz),
         ]
     )
     # What waits for an answer when the process ends has waited in vain: nothing is lost by it.
@@ -54,17 +55,21 @@ async def serving(looked: Looked, address: Address) -> AsyncIterator[Address]:
         await runner.cleanup()
 
 
-async def _metrics(looked: Looked, request: web.Request) -> web.Response:
-    answer = exposed(await looked.look(), request.headers.get("Accept", ""))
-    return web.Response(body=answer.body, headers={"Content-Type": answer.content_type})
+class _Answers:
+    """What is answered on each path."""
 
+    def __init__(self, looked: Looked) -> None:
+        self._looked = looked
 
-async def _healthz(looked: Looked) -> web.Response:
-    """Whoever reads this knows that the event loop answers, and that is all it says."""
-    return web.Response(body=b'{"live": true}', content_type="application/json")
+    async def metrics(self, request: web.Request) -> web.Response:
+        answer = exposed(await self._looked.look(), request.headers.get("Accept", ""))
+        return web.Response(body=answer.body, headers={"Content-Type": answer.content_type})
 
+    async def healthz(self, request: web.Request) -> web.Response:
+        """Whoever reads this knows that the event loop answers, and that is all it says."""
+        return web.Response(body=b'{"live": true}', content_type="application/json")
 
-async def _readyz(looked: Looked) -> web.Response:
-    readiness = await looked.ready()
-    body = msgspec.json.encode(readiness)
-    return web.Response(body=body, status=200 if readiness.ready else 503, content_type="application/json")
+    async def readyz(self, request: web.Request) -> web.Response:
+        readiness = await self._looked.ready()
+        body = msgspec.json.encode(readiness)
+        return web.Response(body=body, status=200 if readiness.ready else 503, content_type="application/json")

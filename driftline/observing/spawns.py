@@ -1,6 +1,6 @@
 """Spawns under way and how long their steps take, from what the projector folds. PURE."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
 from bus.envelope import Recorded
@@ -24,6 +24,7 @@ class SpawnCounts:
         self._ended = dict.fromkeys(_ENDING.values(), 0)
         self._steps = {label: Times() for label in _LABELS[1:]}
         self._whole = Times()
+        self._counted = 0  # up to this position
         self.begin(views)
 
     def begin(self, views: Views) -> None:
@@ -31,7 +32,7 @@ class SpawnCounts:
         self._rows: Mapping[Key, SpawnRow] = views.rows("spawns")
         self._in_flight = {row.instance for row in self._rows.values() if not row.outcome}
 
-    def take(self, records: Iterable[Recorded]) -> None:
+    def take(self, records: Sequence[Recorded]) -> None:
         """Take in events that are folded, as all of their batch are."""
         for r in records:
             kind = type(r.event)
@@ -39,6 +40,7 @@ class SpawnCounts:
                 row = self._rows.get((r.event.instance,))  # type: ignore[attr-defined]  # all of these have one
                 if row is not None:
                     self._count(row, r)
+        self._counted = max(self._counted, records[-1].position if records else 0)
 
     def _count(self, row: SpawnRow, r: Recorded) -> None:
         if isinstance(r.event, SpawnRequested):
@@ -46,9 +48,10 @@ class SpawnCounts:
                 self._in_flight.add(row.instance)
         elif row.instance in self._in_flight and row.outcome == _ENDING[type(r.event)]:
             self._in_flight.discard(row.instance)
-            self._ended[row.outcome] += 1
-            if row.step_13_us:
-                self._time(row)
+            if r.position > self._counted:
+                self._ended[row.outcome] += 1
+                if row.step_13_us:
+                    self._time(row)
 
     def _time(self, row: SpawnRow) -> None:
         done = sorted((at, label) for at, label in zip(_TIMES_OF(row), _LABELS, strict=True) if at)
