@@ -28,6 +28,8 @@ from driftline.book import Book, open_book
 from driftline.cli.common import configure_logging
 
 DRIFTLINE = Path(sysconfig.get_path("scripts")) / "driftline"
+#: Where it is used, Python compiles a program once.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 async def measured(data: Path, rounds: int, cache: Path) -> dict[str, object]:
@@ -85,7 +87,7 @@ def timed(arguments: list[str], rounds: int, cache: Path) -> dict[str, float]:
         started = time.perf_counter()
         subprocess.run(
             [str(DRIFTLINE), *arguments],
-            env=os.environ | {"DRIFTLINE_CACHE": str(cache)},
+            env=ENVIRONMENT | {"DRIFTLINE_CACHE": str(cache)},
             check=True,
             capture_output=True,
         )

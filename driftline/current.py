@@ -12,6 +12,7 @@ from driftline.projecting import only_projector
 from driftline.stack import Stack
 from projections.errors import DatabaseUnavailable, NotProjected
 from projections.fold import Row
+from projections.port_states import PAIRS
 from projections.postgres import Database, fetch_table, snapshot
 from projections.runner import Projector
 from projections.sql import Value
@@ -88,6 +89,23 @@ async def _poll(stack: Stack, position: int) -> None:
             if await projected_position(stack.database) >= position:
                 return
         await asyncio.sleep(POLL_S)  # what another process has committed wakes nobody here
+
+
+class Shown(NamedTuple):
+    """What the projections show: up to where, and how many live ports are in each of Figure 8's pairs."""
+
+    position: int
+    states: dict[str, int]
+
+
+async def shown(database: Database) -> Shown:
+    """What a projector elsewhere shows now. Raises DatabaseUnavailable."""
+    try:
+        async with snapshot(database) as seen:
+            latest = await fetch_table(seen, "port_states", limit=1, newest_first=True)
+            return Shown(seen.position, {pair: getattr(row, pair.lower()) for row in latest for pair in PAIRS})
+    except NotProjected:
+        return Shown(0, {})
 
 
 async def projected_position(database: Database) -> int:

@@ -231,15 +231,23 @@ async def stream_hashes(seen: Snapshot, table: str, rows: int) -> AsyncIterator[
 
 
 async def fetch_table(
-    seen: Snapshot, table: str, where: Mapping[str, Value] | None = None, *, limit: int | None = None
+    seen: Snapshot,
+    table: str,
+    where: Mapping[str, Value] | None = None,
+    *,
+    limit: int | None = None,
+    newest_first: bool = False,
 ) -> list[Row]:
-    """The rows of ``table`` whose columns equal ``where``, in key order. Raises KeyError for an unknown name."""
+    """The rows of ``table`` whose columns equal ``where``, in key order or backwards.
+
+    Raises KeyError for an unknown name.
+    """
     statements = seen.statements(table)
     wanted = dict(where or {})
     unknown = wanted.keys() - set(statements.columns)
     if unknown:
         raise KeyError(f"{table} has no column {', '.join(sorted(unknown))}")
-    query = statements.select + sql.where(list(wanted)) + sql.by_key(statements.table)
+    query = statements.select + sql.where(list(wanted)) + sql.by_key(statements.table, newest_first=newest_first)
     if limit is not None:
         query += f" LIMIT {limit:d}"
     rows = await seen.connection.fetch(query, *wanted.values())

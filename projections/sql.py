@@ -75,9 +75,9 @@ def where(columns: list[str]) -> str:
     return " WHERE " + " AND ".join(f"{quoted(column)} = ${i}" for i, column in enumerate(columns, 1))
 
 
-def by_key(table: Table) -> str:
-    """The order of the primary key."""
-    return f" ORDER BY {_names(table.key)}"
+def by_key(table: Table, *, newest_first: bool = False) -> str:
+    """The order of the primary key; ``newest_first``: backwards."""
+    return f" ORDER BY {', '.join(f'{name} DESC' for name in table.key) if newest_first else _names(table.key)}"
 
 
 def storable(value: Any) -> Any:

@@ -13,8 +13,10 @@ from hypothesis import settings
 from bus.embedded import EmbeddedServer, embedded_nats, embedded_postgres_server
 from bus.jetstream import Connection, connect
 
-# How long an example takes says more about what else runs on the machine than about the code.
-settings.register_profile("driftline", deadline=None)
+# How long an example takes says more about what else runs on the machine than about the code. Every run of a commit
+# draws the same examples, so that red means the commit; new ones are looked for with `--hypothesis-profile=search`.
+settings.register_profile("driftline", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None, max_examples=2_000)
 settings.load_profile("driftline")
 
 

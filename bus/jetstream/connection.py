@@ -183,7 +183,8 @@ class Connection:
 
         self.on_lost(give_up)
         try:
-            return await asking
+            # Shielded: with Python 3.11, nats-py takes no notice of being cancelled just when the answer comes.
+            return await asyncio.shield(asking)
         except asyncio.CancelledError:
             if not lost:
                 raise

@@ -1,6 +1,7 @@
 """``driftline load``: many requests at once or in time, by a profile, and what came of them."""
 
 import asyncio
+import os
 import signal
 import sys
 import uuid
@@ -25,7 +26,7 @@ from driftline.loadtest.disturbing import disturb
 from driftline.loadtest.exercise import Exercise, Limits, Places, check, exercising
 from driftline.loadtest.page import page
 from driftline.loadtest.profile import SCOPES, Phase, Shape, found, named
-from driftline.loadtest.report import Partial, Report, partial
+from driftline.loadtest.report import INTERRUPTED, Partial, Report, partial
 from driftline.plane import working_plane
 from driftline.stack import Options, open_bus, open_stack
 from driftline.trace import Target, TraceRow, read_trace
@@ -58,13 +59,17 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     html: Path | None
     chaos: str
     chaos_every_s: float
+    apart: bool
+    timeout_s: float
 
 
 _ABOVE_0 = click.FloatRange(0, min_open=True)
 
 
 @click.group(invoke_without_command=True)
-@click.option("--profile", type=click.Choice(sorted(found())), help="What it is like.  [default: burst, or trace]")
+@click.option(
+    "--profile", metavar="NAME", help=f"{', '.join(found())}, or a file of yours.  [default: burst, or trace]"
+)
 @click.option("--instances", type=click.IntRange(1, 1_000_000), help="How many, in each zone.")
 @click.option("--rate", type=_ABOVE_0, default=100.0, show_default=True, help="How many a second, in all zones.")
 @click.option("--lives", "lives_s", type=_ABOVE_0, default=10.0, show_default=True, help="churn: for so many seconds.")
@@ -80,14 +85,18 @@ _ABOVE_0 = click.FloatRange(0, min_open=True)
 @click.option("--network", help="Take ports from this network.")
 @click.option("--label", help="Take ports from networks with this label. [default: all labels in turn]")
 @click.option(
-    "--in-flight", type=click.IntRange(1), default=2000, show_default=True, help="Requests under way at most."
+    "--in-flight", type=click.IntRange(1), help="Requests under way at most.  [default: 2000 if they have no times]"
 )
 @click.option("--for", "for_s", type=_ABOVE_0, help="Leave out what is due later than that, seconds.")
+@click.option(
+    "--timeout", "timeout_s", type=_ABOVE_0, default=3600.0, show_default=True, help="Seconds, for all of it."
+)
 @click.option("--limit", "measure_limit", is_flag=True, help="Measure first what the log alone can do here.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the JSON of the run here as well.")
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots here.")
 @click.option("--chaos", default="", metavar="FAULTS", help="kill:nova@10,restart:nats@20,… or random; see the how-to.")
 @click.option("--chaos-every", "chaos_every_s", type=_ABOVE_0, default=5.0, show_default=True, help="random: seconds.")
+@click.option("--apart/--together", default=None, help="Workers in a process of their own.  [default: if two cores]")
 @world_options
 @faults_option
 @server_options()
@@ -111,13 +120,15 @@ def load(
     speed: float | None,
     network: str | None,
     label: str | None,
-    in_flight: int,
+    in_flight: int | None,
     for_s: float | None,
+    timeout_s: float,
     measure_limit: bool,
     out: Path | None,
     html: Path | None,
     chaos: str,
     chaos_every_s: float,
+    apart: bool | None,
     faults: FaultPlan,
     as_json: bool,
 ) -> None:
@@ -134,16 +145,20 @@ def load(
         raise UsageError("--speed: a load without a trace has no times to speed up")
     if trace is not None and profile not in (None, "trace"):
         raise UsageError(f"--profile {profile}: a trace is a profile of its own")
+    profile = profile or ("trace" if trace else "burst")
+    named(profile)
     for option, path in (("--out", out), ("--html", html)):
         if path is not None and not path.parent.is_dir():
             raise UsageError(f"{option} {path}: there is no folder {path.parent}")
     if chaos and (options.nats or options.postgres or options.data or faults != FaultPlan()):
         raise UsageError("--chaos: it needs servers and devices of its own; no --nats, --postgres, --data or --faults")
+    if apart is not None and (chaos or options.nats):
+        raise UsageError("--apart, --together: the workers run elsewhere, or are parts that --chaos can hit")
     if chaos == "random" and for_s is None:
         raise UsageError("--chaos random: say with --for until when, seconds")
     rows = read_trace(trace, name_column, created_column, deleted_column or None, host_column) if trace else []
     wanted = Load(
-        profile=profile or ("trace" if trace else "burst"),
+        profile=profile,
         instances=instances,
         rows=[_faster(row, speed) for row in rows] if speed else rows,
         rate=rate,
@@ -159,6 +174,8 @@ def load(
         html=html,
         chaos=chaos,
         chaos_every_s=chaos_every_s,
+        timeout_s=timeout_s,
+        apart=(os.cpu_count() or 1) > 1 if apart is None else apart,
     )
     run(_load(options, world, wanted, faults, as_json=as_json))
 
@@ -208,20 +225,21 @@ async def _load(options: Options, world: WorldChoice, wanted: Load, faults: Faul
         if parts is not None:
             described = await describe_world(stack, world, total)
             await parts.at_work()
-        plane = await exits.enter_async_context(working_plane(stack, faults if parts is None else None))
+        plane = await exits.enter_async_context(
+            working_plane(stack, faults if parts is None else None, apart=wanted.apart)
+        )
         if parts is None:
             described = await describe_world(stack, world, total)
         known = await world_of_log(stack)
         places, phases = _places(known, wanted), _phases(known, wanted)
         check(phases, places)
         chaos = _chaos(known, wanted)
-        panel = exits.enter_context(Panel(_total(known, wanted), plane))
-        exercise = await exits.enter_async_context(
-            exercising(stack, plane, panel.update, wanted.limits, panel.checking)
-        )
+        panel = exits.enter_context(Panel(_total(known, wanted)))
+        exercise = await exits.enter_async_context(exercising(stack, plane, wanted.limits, panel))
         exercise.may_fail = any(fault.what == "break" for fault in chaos)
         disturbing = disturb(parts, stack, chaos, exercise.marks.append) if parts is not None else None
-        report = await _run(exercise, exercise.phases(phases, places, known), disturbing, wanted.profile, described)
+        progress_console().print(f"[bold]driftline load[/]: {wanted.profile} on {described}")
+        report = await _run(exercise, exercise.phases(phases, places, known), disturbing, wanted)
     if isinstance(report, Report):
         report.profile = wanted.profile
         if limit:
@@ -238,13 +256,9 @@ def _chaos(known: World, wanted: Load) -> list[Fault]:
 
 
 async def _run(
-    exercise: Exercise,
-    driving: Coroutine[Any, Any, None],
-    disturbing: Coroutine[Any, Any, None] | None,
-    profile: str,
-    described: str,
+    exercise: Exercise, driving: Coroutine[Any, Any, None], disturbing: Coroutine[Any, Any, None] | None, wanted: Load
 ) -> Report | Partial:
-    """Drive the phases, beside what disturbs them, and have them judged; after an interrupt, tell what there is."""
+    """Drive the phases, beside what disturbs them, and have them judged; what ends before that tells what there is."""
     loop = asyncio.get_running_loop()
 
     async def whole() -> Report:
@@ -253,15 +267,20 @@ async def _run(
 
     work = asyncio.ensure_future(whole())
     loop.add_signal_handler(signal.SIGINT, work.cancel)
-    progress_console().print(f"[bold]driftline load[/]: {profile} on {described}")
     try:
-        return await work
+        async with asyncio.timeout(wanted.timeout_s):
+            return await work
     except asyncio.CancelledError:
         if asyncio.current_task().cancelling():  # type: ignore[union-attr]  # not the person: the servers, or the plane
             raise
-        return partial(exercise.tally, exercise.timing(), profile)
+        why = INTERRUPTED
+    except TimeoutError:
+        why = f"--timeout: not done within {wanted.timeout_s:g} s"
+    except NotDone as error:
+        why = str(error)
     finally:
         loop.remove_signal_handler(signal.SIGINT)
+    return partial(exercise.tally, exercise.timing(), wanted.profile, why)
 
 
 def _tell(report: Report | Partial, wanted: Load, *, as_json: bool) -> None:
@@ -276,9 +295,12 @@ def _tell(report: Report | Partial, wanted: Load, *, as_json: bool) -> None:
         show_partial(report)
     else:
         show_report(report)
-    if isinstance(report, Partial):
+    if isinstance(report, Report):
+        finish(report)
+    elif report.why == INTERRUPTED:
         sys.exit(EXIT_INTERRUPTED)
-    finish(report)
+    else:
+        raise NotDone(report.why)
 
 
 def _write(option: str, path: Path, content: bytes) -> None:

@@ -27,6 +27,7 @@ def show_report(report: Report) -> None:
         ("spawns per second", report.spawns_per_second),
         ("events per second, projected", report.events_per_second),
     ]
+    rows.append(("memory of Python, MiB", f"{report.memory_mib}; {report.memory_judged_mib} while it was checked"))
     if report.limit_events_per_second:
         rows.append(("share of what the log alone does", f"{100 * report.share_of_limit:.0f} %"))
     rows += [
@@ -54,11 +55,11 @@ def _show_steps(title: str, steps: Sequence[StepTimes]) -> None:
 
 
 def show_partial(report: Partial) -> None:
-    """Print what is left of a run that was interrupted."""
+    """Print what there is of a run that has ended before its end."""
     tally = report.tally
     rows = [("requested", tally.requested), ("active", tally.active), ("failed", tally.failed)]
     rows += [("deleted", tally.deleted), ("drifted", tally.drifted), ("in flight", tally.in_flight)]
-    print_table(f"Interrupted after {report.seconds:.1f} s: nothing was checked", ("what", "value"), rows)
+    print_table(f"Ended after {report.seconds:.1f} s, nothing was checked: {report.why}", ("what", "value"), rows)
     show_latency(report.latency)
 
 

@@ -9,20 +9,20 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from driftline.cli.common import progress_console
+from driftline.loadtest.exercise import Watcher
 from driftline.loadtest.harness import Tally
-from driftline.plane import Plane
-from projections.port_states import PAIRS
+from driftline.loadtest.samples import Sample
 
 REFRESH_PER_SECOND = 8
 
 
-class Panel:
+class Panel(Watcher):
     """Shows a run on stderr while it lasts; a plain line at the end where stderr is no terminal."""
 
-    def __init__(self, total: int, plane: Plane) -> None:
+    def __init__(self, total: int) -> None:
         self._total = total
-        self._plane = plane
         self._tally = Tally()
+        self._sample: Sample | None = None
         self._checking = ""
         self._started = time.monotonic()
         self._console = progress_console()
@@ -48,11 +48,12 @@ class Panel:
             self._console.print(f"{tally.active} of {tally.requested} active, {tally.events} events")
 
     def update(self, tally: Tally) -> None:
-        """Take in how far the run is."""
         self._tally = tally
 
+    def sampled(self, sample: Sample) -> None:
+        self._sample = sample
+
     def checking(self, what: str) -> None:
-        """Say what is being looked at, now that all has ended."""
         self._checking = what
 
     def _render(self) -> Group:
@@ -71,25 +72,19 @@ class Panel:
             f"in flight {tally.in_flight}",
             f"events {tally.events}",
             f"{tally.active / seconds:.0f} spawns/s",
-            f"behind: workers {self._workers_lag()}, projections {self._lag()}",
+            f"{self._sample.memory_mib if self._sample else 0} MiB",
             f"{seconds:.1f} s",
         )
         ended = tally.active + tally.refused + tally.failed
-        return Group(table, ProgressBar(total=self._total, completed=ended, width=72), self._states(), self._checking)
+        bar = ProgressBar(total=self._total, completed=ended, width=72)
+        return Group(table, bar, self._lags(), self._states(), self._checking)
 
     def _states(self) -> str:
-        if self._plane.projector is None:
-            return ""
-        latest = next(reversed(self._plane.projector.views.rows("port_states").values()), None)
-        counts = {pair: getattr(latest, pair.lower(), 0) for pair in PAIRS}
+        counts = self._sample.states if self._sample else {}
         return "  ".join(f"{pair} {count}" for pair, count in counts.items() if count)
 
-    def _workers_lag(self) -> str:
-        if self._plane.runner is None:
-            return "?"
-        return f"{max(self._tally.last_position - self._plane.runner.position, 0)}"
-
-    def _lag(self) -> str:
-        if self._plane.projector is None:
-            return "?"
-        return f"{max(self._tally.last_position - self._plane.projector.position, 0)} events"
+    def _lags(self) -> str:
+        """Who is behind the log by how many events, the last first."""
+        lags = self._sample.lags if self._sample else {}
+        last_first = sorted(lags.items(), key=lambda one: -one[1])
+        return "behind: " + (", ".join(f"{name} {lag}" for name, lag in last_first if lag) or "nobody")

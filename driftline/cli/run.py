@@ -19,13 +19,12 @@ from driftline.cli.observing_options import observing_options
 from driftline.cli.plane_options import aws_options, duplicates_option, faults_option
 from driftline.discovery import Running, announced, find
 from driftline.errors import UsageError
-from driftline.observing.observer import Observing
-from driftline.observing.process import looked_at, tracing
+from driftline.observing.process import looked_at, observed_as
 from driftline.observing.settings import Settings
 from driftline.parts import all_workers
-from driftline.plane import Plane, all_in_one, one_worker, only_fabric
+from driftline.plane import ALL, Plane, Setup, all_but_projector, all_in_one, one_worker, only_fabric
 from driftline.projecting import only_projector
-from driftline.stack import Options, open_bus, open_stack
+from driftline.stack import Bus, Options, open_bus, open_stack
 from driftline.world_setup import WorldChoice, describe_world, world_options
 from workers.devices.aws.settings import AwsSettings
 from workers.devices.simulated.faults import FaultPlan
@@ -34,11 +33,12 @@ from workers.devices.simulated.mobility import DuplicateRule
 log = structlog.get_logger("driftline")
 
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
-#: What runs the modelled fabric on a bus.
-StartFabric = Callable[..., AbstractAsyncContextManager[Plane]]
-StartPlane = Callable[..., AbstractAsyncContextManager[Plane]]
+#: What runs a role, or all of them, on a bus.
+StartOnBus = Callable[[Bus, Setup], AbstractAsyncContextManager[Plane]]
 #: The roles that can run as a process of their own.
-ROLES = (*all_workers(), "fabric", "projector")
+ROLES = (*all_workers(), "fabric", "projector", ALL)
+#: Those of them that are no single worker and need no database.
+_ON_BUS: dict[str, StartOnBus] = {"fabric": only_fabric, ALL: all_but_projector}
 
 
 @click.command()
@@ -58,16 +58,15 @@ def up(
     as_json: bool,
 ) -> None:
     """Run the control plane until interrupted: all workers, the modelled fabric and the projections."""
-    run(_up(options, world, partial(all_in_one, faults=faults, duplicates=duplicates, aws=aws), observed))
+    run(_up(options, world, Setup(faults, duplicates, aws=aws), observed))
 
 
-async def _up(options: Options, world: WorldChoice, plane: StartPlane, observed: Settings) -> None:
+async def _up(options: Options, world: WorldChoice, setup: Setup, observed: Settings) -> None:
     async with open_stack(options, join_running=False) as stack, AsyncExitStack() as exits:
-        timed, traces = observed.metrics is not None, exits.enter_context(tracing(observed))
-        observing = Observing("up", has_workers=True, has_projector=True, timed=timed, tracing=traces)
+        observing = exits.enter_context(observed_as("up", observed, has_workers=True, has_projector=True))
         address = await exits.enter_async_context(looked_at(observing, observed, stack, stack.database))
         described = await describe_world(stack, world)
-        async with plane(stack, observer=observing):
+        async with all_in_one(stack, setup._replace(observer=observing)):
             servers = stack.servers
             note = Running(
                 pid=os.getpid(),
@@ -108,34 +107,34 @@ def worker(
     aws: AwsSettings | None,
     as_json: bool,
 ) -> None:
-    """Run one ROLE as a process of its own, until interrupted."""
+    """Run one ROLE as a process of its own, until interrupted; all: every worker and the fabric, in one."""
     if hosts and not (role in all_workers() and all_workers()[role].per_host):
         raise UsageError(f"--host: {role} serves no single host")
     for host in hosts:
         if not _HOST.fullmatch(host):
             raise UsageError(f"--host: {host!r} cannot be the name of a host")
-    if aws is not None and role != CLOUD:
+    if aws is not None and role not in (CLOUD, ALL):
         raise UsageError(f"--aws-region: {role} speaks to no cloud, only {CLOUD} does")
     _need_servers(options, f"worker {role}")
-    fabric = partial(only_fabric, faults=faults, journal=journal, duplicates=duplicates)
-    run(_worker(options, role, hosts, fabric, aws, observed, leashed=leashed))
+    start = _ON_BUS.get(role) or partial(one_worker, name=role, hosts=hosts)
+    setup = Setup(faults, duplicates, journal, aws)
+    run(_worker(options, role, hosts, start, setup, observed, leashed=leashed))
 
 
 async def _worker(
     options: Options,
     role: str,
     hosts: tuple[str, ...],
-    fabric: StartFabric,
-    aws: AwsSettings | None,
+    start: StartOnBus,
+    setup: Setup,
     observed: Settings,
     *,
     leashed: bool,
 ) -> None:
     projecting, working = role == "projector", role not in ("projector", "fabric")
     async with AsyncExitStack() as exits:
-        timed, traces = observed.metrics is not None, exits.enter_context(tracing(observed))
-        observing = Observing(
-            f"worker {role}", has_workers=working, has_projector=projecting, timed=timed, tracing=traces
+        observing = exits.enter_context(
+            observed_as(f"worker {role}", observed, has_workers=working, has_projector=projecting)
         )
         if projecting:
             stack = await exits.enter_async_context(open_stack(options))
@@ -144,8 +143,7 @@ async def _worker(
         else:
             bus = await exits.enter_async_context(open_bus(options))
             address = await exits.enter_async_context(looked_at(observing, observed, bus))
-            plane = one_worker(bus, role, hosts, aws, observing) if working else fabric(bus, observer=observing)
-            await exits.enter_async_context(plane)
+            await exits.enter_async_context(start(bus, setup._replace(observer=observing)))
         log.info("worker runs", role=role, hosts=list(hosts) or "all", metrics=str(address or ""))
         await _until_interrupted(leashed=leashed)
 

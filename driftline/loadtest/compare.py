@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from driftline.errors import UsageError
+from driftline.loadtest.latency import Percentiles
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -15,6 +16,9 @@ class Run(msgspec.Struct, frozen=True):
     seconds: float
     projected_seconds: float
     faults: list[str]
+    share_of_limit: float = 0.0
+    memory_mib: int = 0
+    latency: dict[str, Percentiles] = {}
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -33,6 +37,8 @@ class Comparison(msgspec.Struct, frozen=True):
     verdict: Literal["faster", "slower", "alike", "wrong"]
 
 
+_FIGURES = ("spawns_per_second", "seconds", "projected_seconds", "share_of_limit", "memory_mib")
+_PERCENTILES = ("p50", "p90", "p99", "p99_9", "max")
 #: A difference of less than this share is noise.
 NOISE = 0.05
 
@@ -51,9 +57,12 @@ def compare(before: Run, after: Run) -> Comparison:
     """What became of each figure from ``before`` to ``after``. Raises UsageError if ``before`` has faults."""
     if before.faults:
         raise UsageError(f"the first run was wrong, so nothing can be held against it: {'; '.join(before.faults)}")
-    lines = [
-        _line(what, getattr(before, what), getattr(after, what))
-        for what in ("spawns_per_second", "seconds", "projected_seconds")
+    lines = [_line(what, getattr(before, what), getattr(after, what)) for what in _FIGURES]
+    lines += [
+        _line(f"{kind} {percentile}, ms", getattr(earlier, percentile), getattr(after.latency[kind], percentile))
+        for kind, earlier in before.latency.items()
+        if kind in after.latency
+        for percentile in _PERCENTILES
     ]
     if after.faults:
         return Comparison(lines, "wrong")

@@ -1,8 +1,8 @@
 """One run from beginning to end: phase after phase is driven, watched and timed; then the oracle judges all of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import cast
 
 import msgspec
@@ -14,7 +14,7 @@ from bus.events import HostFailRequested, InstanceDriftRequested, OperationPorts
 from bus.events.operation import PortItem
 from bus.jetstream.inspection import checkpoints
 from driftline.channel import BusChannel
-from driftline.current import rows, wait_projected
+from driftline.current import rows, shown, wait_projected
 from driftline.evacuation import Evacuation, evacuate
 from driftline.ledger import Entry
 from driftline.loadtest.harness import EXAMPLES_MAX, STALLED_S, Harness, Tally
@@ -22,7 +22,7 @@ from driftline.loadtest.latency import Latency
 from driftline.loadtest.oracle import judge
 from driftline.loadtest.profile import Bulk, HostsFail, Instances, Phase, PodsDrift
 from driftline.loadtest.report import Report, Timing, made
-from driftline.loadtest.samples import Mark, Sample, Sampler
+from driftline.loadtest.samples import Mark, Sample, Sampler, memory_mib
 from driftline.plane import Plane
 from driftline.stack import Stack
 from driftline.trace import Target, TimedRequest, instance_id, plan
@@ -32,18 +32,35 @@ from projections.world import World
 from workers.devices.simulated.fabric import SetHosts
 from workers.devices.simulated.remote import RemoteDevices
 
+#: How many requests are under way at most where nothing else bounds them.
+IN_FLIGHT = 2000
 #: How long PostgreSQL may be away at the end of a run, seconds.
 RETRY_S = 60.0
 #: How long the projections may take to catch up at the end: this, and at least this many events a second.
 PROJECT_S, PROJECT_EVENTS_PER_S = 60.0, 1000
 
-Told = Callable[[Tally], None]
+
+class Watcher:
+    """Is told how a run goes. This one does nothing with it."""
+
+    def update(self, tally: Tally) -> None:
+        """Take in how far the requests are."""
+
+    def sampled(self, sample: Sample) -> None:
+        """Take in how it looks now."""
+
+    def checking(self, what: str) -> None:
+        """Take in what the oracle looks at, now that all has ended."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What bounds a run. ``for_s``: what is due later than that, seconds from the start of its phase, is left out."""
+    """What bounds a run. ``for_s``: what is due later than that, seconds from the start of its phase, is left out.
 
-    in_flight: int = 2000
+    ``in_flight``: how many requests may be under way at most; None: IN_FLIGHT where they come as fast as is allowed,
+    and no limit where each comes when it is due, for how the system fares shall not hold it back (open loop).
+    """
+
+    in_flight: int | None = None
     for_s: float | None = None
 
 
@@ -70,15 +87,12 @@ def _plan(phase: Instances, places: Places) -> list[TimedRequest]:
 class Exercise:
     """Drives phases through the control plane and adds up what came of them. Made by ``exercising``."""
 
-    def __init__(
-        self, stack: Stack, plane: Plane, on_progress: Told, limits: Limits, on_check: Callable[[str], None]
-    ) -> None:
+    def __init__(self, stack: Stack, plane: Plane, limits: Limits, watcher: Watcher) -> None:
         self._stack = stack
         self._plane = plane
-        self._on_progress = on_progress
-        self._on_check = on_check
+        self._watcher = watcher
         self._limits = limits
-        self._sampler = Sampler(self.look)
+        self._sampler = Sampler(self.look, watcher.sampled)
         self._entries: list[Entry] = []
         self._due_us: dict[str, int] = {}
         self.tally = Tally(first_us=now_us())
@@ -114,10 +128,10 @@ class Exercise:
             asked,
             tally=self.tally,
             latencies=self.latencies,
-            in_flight_max=self._limits.in_flight,
+            in_flight_max=self._limits.in_flight or (len(asked) if timed else IN_FLIGHT),
             timed=timed,
             for_s=self._limits.for_s,
-            on_progress=self._on_progress,
+            on_progress=self._watcher.update,
         )
         try:
             await harness.run()
@@ -167,7 +181,7 @@ class Exercise:
         timeout_s = PROJECT_S + tally.events / PROJECT_EVENTS_PER_S
         await wait_projected(stack, self._plane.projector, last, timeout_s=timeout_s)
         projected_us = now_us()
-        judged = await judge(stack, self._plane.projector, self._entries, self._on_check)
+        judged = await judge(stack, self._plane.projector, self._entries, self._watcher.checking)
         return made(tally, judged, projected_us, self.timing(), may_fail=self.may_fail)
 
     def timing(self) -> Timing:
@@ -185,8 +199,12 @@ class Exercise:
         tally, projector, runner = self.tally, self._plane.projector, self._plane.runner
         last = max(tally.last_position, await self._stack.log.last_position())
         read = {"workers": runner.position} if runner else await checkpoints(self._stack.connection)
+        states: dict[str, int] = {}
         if projector is not None:
-            read["projections"] = projector.position
+            read["projections"], states = projector.position, projector.views.port_state_counts()
+        else:
+            with suppress(DatabaseUnavailable):  # then it is not known, and not zero
+                read["projections"], states = await shown(self._stack.database)
         return Sample(
             at_s=round(at_s, 3),
             requested=tally.requested,
@@ -195,7 +213,8 @@ class Exercise:
             in_flight=tally.in_flight,
             events=tally.events,
             lags={name: max(last - position, 0) for name, position in read.items()},
-            states=projector.views.port_state_counts() if projector is not None else {},
+            states=states,
+            memory_mib=memory_mib(),
         )
 
 
@@ -227,12 +246,11 @@ def _drift(instance: str) -> TimedRequest:
 async def exercising(
     stack: Stack,
     plane: Plane,
-    on_progress: Told = lambda tally: None,
     limits: Limits = Limits(),  # noqa: B008 frozen
-    on_check: Callable[[str], None] = lambda name: None,
+    watcher: Watcher | None = None,
 ) -> AsyncIterator[Exercise]:
-    """An exercise that is watched until the block ends. ``on_check`` is told what the oracle looks at."""
-    exercise = Exercise(stack, plane, on_progress, limits, on_check)
+    """An exercise that samples are taken of until the block ends; ``watcher`` is told how it goes."""
+    exercise = Exercise(stack, plane, limits, watcher or Watcher())
     try:
         async with asyncio.TaskGroup() as tasks:
             watching = tasks.create_task(exercise.watch(), name="sample")

@@ -30,11 +30,11 @@ code { background: #f4f4f4; padding: .1em .3em; }
 
 
 def page(run: Document) -> str:
-    """The whole page. ``run`` is a report, or what is left of a run that was interrupted."""
-    partial = bool(run.get("interrupted"))
+    """The whole page. ``run`` is a report, or what there is of a run that has ended before its end."""
+    partial = "why" in run
     title = f"driftline load: {run['profile']}"
     parts = [
-        f"<h1>{escape(title)} <small>{'interrupted' if partial else 'judged'}</small></h1>",
+        f"<h1>{escape(title)} <small>{'not judged' if partial else 'judged'}</small></h1>",
         _verdict(run, partial=partial),
         _table(("what", "value"), _summary(run)),
         _table(("request", "count", "p50 ms", "p90", "p99", "p99.9", "max"), _latencies(run)),
@@ -48,7 +48,7 @@ def page(run: Document) -> str:
 
 def _verdict(run: Document, *, partial: bool) -> str:
     if partial:
-        return '<p class="bad">Interrupted: nothing was checked.</p>'
+        return f'<p class="bad">{escape(run["why"])}: nothing was checked.</p>'
     if run["faults"]:
         return '<ul class="bad">' + "".join(f"<li>{escape(fault)}</li>" for fault in run["faults"]) + "</ul>"
     return (
@@ -68,6 +68,8 @@ def _summary(run: Document) -> Iterable[tuple[str, object]]:
             yield name.replace("_", " "), counts[name]
     yield "seconds", run["seconds"]
     yield "spawns per second", run["spawns_per_second"]
+    if "memory_mib" in run:
+        yield "memory of Python, MiB", f"{run['memory_mib']}; {run['memory_judged_mib']} while it was checked"
     if run.get("limit_events_per_second"):
         share = f"{100 * run['share_of_limit']:.0f} % of {run['limit_events_per_second']:.0f} events/s"
         yield "share of what the log alone does", share
@@ -102,6 +104,8 @@ def _plots(run: Document) -> Iterable[str]:
         states = {name: line for name, line in _by_name(samples, "states").items() if any(y for _, y in line)}
         if states:
             yield _over_time("Ports by state (Figure 8)", states, marks)
+        memory = _line(samples, lambda one: one["memory_mib"])
+        yield _over_time("Memory of the Python processes, MiB", {"MiB": memory}, marks)
     if any(run["curves"].values()):
         yield _curves(run["curves"])
     for steps, title in (("steps", "spawns' time went (Figure 10)"), ("drift_steps", "drifts' time went (Figure 11)")):
@@ -124,7 +128,7 @@ def _rate(samples: Sequence[Document], name: str) -> list[Point]:
 
 def _by_name(samples: Sequence[Document], field: str) -> dict[str, list[Point]]:
     names = dict.fromkeys(name for one in samples for name in one[field])
-    return {name: _line(samples, lambda one, name=name: one[field].get(name, 0)) for name in names}  # type: ignore[misc]
+    return {name: [(one["at_s"], one[field][name]) for one in samples if name in one[field]] for name in names}
 
 
 def _over_time(title: str, lines: Mapping[str, Sequence[Point]], marks: Sequence[tuple[float, str]]) -> str:

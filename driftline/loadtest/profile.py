@@ -3,7 +3,10 @@
 import importlib
 import pkgutil
 import random
+import runpy
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import cast
 
 import msgspec
 
@@ -83,11 +86,27 @@ def found() -> dict[str, Profile]:
 
 
 def named(name: str) -> Profile:
-    """The profile ``name``. Raises UsageError, with the names there are, if there is none."""
+    """The profile ``name``, or the one in the file that it names (``….py``).
+
+    Raises UsageError, with the names there are, if there is none; also if the file cannot be loaded or has no phases.
+    """
+    if name.endswith(".py"):
+        return _of_file(Path(name))
     every = found()
     if name not in every:
-        raise UsageError(f"--profile: {name} is none of {', '.join(every)}")
+        raise UsageError(f"--profile: {name} is none of {', '.join(every)}, and no file of yours that ends in .py")
     return every[name]
+
+
+def _of_file(path: Path) -> Profile:
+    try:
+        defined = runpy.run_path(str(path))
+    except Exception as error:
+        raise UsageError(f"--profile {path}: cannot be loaded: {type(error).__name__}: {error}") from error
+    phases = defined.get("phases")
+    if not callable(phases):
+        raise UsageError(f"--profile {path}: it has no function phases(shape, world)")
+    return cast(Profile, phases)
 
 
 def at_once(count: int, first: int = 1) -> list[TraceRow]:

@@ -73,6 +73,7 @@ class Report(msgspec.Struct, kw_only=True):
     devices hold that no live port needs. ``latency``: by kind of request, milliseconds from when each was due;
     ``curves``: (percent, milliseconds) of the same.
     ``limit_events_per_second``: what the log alone did in the same run, 0 if that was not measured.
+    ``memory_mib``: what the Python processes held at most until all was projected; ``memory_judged_mib``: from then on.
     ``faults``: what is wrong with the run, empty when all is as it must be.
     """
 
@@ -99,6 +100,8 @@ class Report(msgspec.Struct, kw_only=True):
     events_per_second: float
     limit_events_per_second: float = 0.0
     share_of_limit: float = 0.0
+    memory_mib: int
+    memory_judged_mib: int
     latency: dict[str, Percentiles]
     curves: dict[str, list[tuple[float, float]]]
     steps: list[StepTimes]
@@ -118,10 +121,14 @@ class Report(msgspec.Struct, kw_only=True):
     faults: list[str] = []
 
 
-class Partial(msgspec.Struct, kw_only=True):
-    """What is left of a run that was interrupted: nothing of it was judged."""
+#: What is said of a run that a person has ended.
+INTERRUPTED = "interrupted"
 
-    interrupted: bool = True
+
+class Partial(msgspec.Struct, kw_only=True):
+    """What there is of a run that has ended before its end: nothing of it was judged. ``why``: what has ended it."""
+
+    why: str
     profile: str
     machine: Machine
     tally: Tally
@@ -161,6 +168,7 @@ def made(tally: Tally, judged: Judged, projected_us: int, timing: Timing, *, may
     """The report of a run that is over and was judged; ``may_fail`` as in ``faults_of``."""
     seconds = (projected_us - tally.first_us) / 1e6
     proof = judged.proof
+    held, held_judged = _memory(timing, projected_us)
     report = Report(
         machine=this_machine(),
         requested=tally.requested,
@@ -182,6 +190,8 @@ def made(tally: Tally, judged: Judged, projected_us: int, timing: Timing, *, may
         projected_seconds=round(seconds, 3),
         spawns_per_second=round(tally.spawns_per_second, 1),
         events_per_second=round(tally.events / seconds, 1),
+        memory_mib=held,
+        memory_judged_mib=held_judged,
         latency=percentiles(timing),
         curves={kind: latency.curve() for kind, latency in timing.latencies.items()},
         steps=_spawn_steps(judged.spawns, timing.due_us),
@@ -203,9 +213,10 @@ def made(tally: Tally, judged: Judged, projected_us: int, timing: Timing, *, may
     return report
 
 
-def partial(tally: Tally, timing: Timing, profile: str) -> Partial:
-    """The report of a run that was interrupted."""
+def partial(tally: Tally, timing: Timing, profile: str, why: str) -> Partial:
+    """The report of a run that has ended before its end."""
     return Partial(
+        why=why,
         profile=profile,
         machine=this_machine(),
         tally=tally,
@@ -227,6 +238,14 @@ def percentiles(timing: Timing) -> dict[str, Percentiles]:
 def marked(timing: Timing) -> list[MarkedAt]:
     """The marks by the clock of the run."""
     return [MarkedAt(at_s=round((mark.at_us - timing.started_us) / 1e6, 3), what=mark.what) for mark in timing.marks]
+
+
+def _memory(timing: Timing, projected_us: int) -> tuple[int, int]:
+    """The most that was held until then, and after it, MiB."""
+    until_s = (projected_us - timing.started_us) / 1e6
+    before = [sample.memory_mib for sample in timing.samples if sample.at_s <= until_s]
+    after = [sample.memory_mib for sample in timing.samples if sample.at_s > until_s]
+    return max(before, default=0), max(after, default=0)
 
 
 def _spawn_steps(spawns: Iterable[SpawnRow], due_us: Mapping[str, int]) -> list[StepTimes]:

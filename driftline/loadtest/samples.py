@@ -1,9 +1,11 @@
 """What a run looked like while it went on: a sample a second of what was done, what was behind, and Figure 8."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import msgspec
+import psutil
 
 from bus.envelope import now_us
 from bus.errors import LogUnavailable
@@ -13,7 +15,10 @@ EVERY_S = 1.0
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """One moment, ``at_s`` after the run began. ``lags``: events behind, by who reads; the other counts: so far."""
+    """One moment, ``at_s`` after the run began. ``lags``: events behind, by who reads; the other counts: so far.
+
+    ``memory_mib``: what this process and the Python processes that it started hold.
+    """
 
     at_s: float
     requested: int
@@ -23,6 +28,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     events: int
     lags: dict[str, int]
     states: dict[str, int]
+    memory_mib: int = 0
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +38,17 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     what: str
 
 
+def memory_mib() -> int:
+    """What this process and the Python processes that it started hold, MiB."""
+    me = psutil.Process()
+    held = me.memory_info().rss
+    for process in me.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            if process.name().startswith("python"):
+                held += process.memory_info().rss
+    return held >> 20
+
+
 #: Takes one sample, given how long the run has been going on, seconds. Raises LogUnavailable when it cannot.
 Look = Callable[[float], Awaitable[Sample]]
 
@@ -39,8 +56,9 @@ Look = Callable[[float], Awaitable[Sample]]
 class Sampler:
     """Takes samples until it is cancelled. ``missed``: how often it could not, because the log was away."""
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: Look, on_sample: Callable[[Sample], None]) -> None:
         self._look = look
+        self._on_sample = on_sample
         self.samples: list[Sample] = []
         self.started_us = now_us()
         self.missed = 0
@@ -52,8 +70,11 @@ class Sampler:
         number = 0
         while True:
             try:
-                self.samples.append(await self._look(loop.time() - start))
+                sample = await self._look(loop.time() - start)
             except LogUnavailable:
                 self.missed += 1
+            else:
+                self.samples.append(sample)
+                self._on_sample(sample)
             number += 1
             await asyncio.sleep(start + number * EVERY_S - loop.time())

@@ -64,8 +64,15 @@ async def looked_at(
 
 
 @contextmanager
-def tracing(settings: Settings) -> Iterator["Tracing | None"]:
-    """The traces that were asked for, if they were. Raises UsageError."""
+def observed_as(what: str, settings: Settings, *, has_workers: bool, has_projector: bool) -> Iterator[Observing]:
+    """The observer of this process, which is a ``what``; with traces if they were asked for. Raises UsageError."""
+    with _tracing(settings) as tracing:
+        timed = settings.metrics is not None
+        yield Observing(what, has_workers=has_workers, has_projector=has_projector, timed=timed, tracing=tracing)
+
+
+@contextmanager
+def _tracing(settings: Settings) -> Iterator["Tracing | None"]:
     if settings.traces is None:
         yield None
         return

@@ -15,6 +15,15 @@ pytestmark = [
     pytest.mark.timeout(180),
 ]
 
+MINE = """
+from driftline.loadtest.profile import Instances
+from driftline.trace import TraceRow
+
+def phases(shape, world):
+    \"\"\"All come at once and live for a tenth of a second.\"\"\"
+    return [Instances([TraceRow(n, str(n), 0.0, 0.1) for n in range(1, shape.instances + 1)])]
+"""
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def place() -> AsyncIterator[Site]:
@@ -68,9 +77,31 @@ async def test_an_interrupt_ends_it_with_what_there_is(place: Site) -> None:
     await load.said("driftline load: steady on")
     ended = await load.end(signal.SIGINT)
     assert ended.code == 130, ended.stderr
-    assert ended.document["interrupted"]
+    assert ended.document["why"] == "interrupted"
     assert ended.document["profile"] == "steady"
     assert (place.folder / "r.json").read_text() == ended.stdout
+
+
+async def test_time_is_bounded_and_what_was_done_by_then_is_told(place: Site) -> None:
+    load = await place.start(
+        *("load", "--profile", "steady", "--instances", "5000", "--rate", "20"),
+        *("--timeout", "3", "--json", "--html", "r.html"),
+    )
+    ended = await load.ended()
+    assert ended.code == 1, ended.stderr
+    assert "--timeout: not done within 3 s" in ended.stderr
+    assert 0 < ended.document["tally"]["active"] < 5000
+    assert "--timeout: not done within 3 s: nothing was checked." in (place.folder / "r.html").read_text()
+
+
+async def test_a_profile_of_ones_own_is_a_file(place: Site) -> None:
+    (place.folder / "mine.py").write_text(MINE)
+    report = await place.json("load", "--profile", "mine.py", "--instances", "3", timeout_s=60)
+    assert (report["profile"], report["active"], report["deleted"]) == ("mine.py", 6, 6)
+    (place.folder / "empty.py").write_text("")
+    assert "no function phases(shape, world)" in await place.refused(
+        *("load", "--profile", "empty.py", "--instances", "3")
+    )
 
 
 async def test_two_runs_are_compared(place: Site) -> None:
@@ -85,6 +116,8 @@ async def test_two_runs_are_compared(place: Site) -> None:
     [
         (["--instances", "3", "--trace", "t.csv"], "exactly one of --trace and --instances must be given"),
         (["--profile", "trace", "--instances", "3"], "--profile trace: give a file with --trace"),
+        (["--profile", "no", "--instances", "3"], "--profile: no is none of bulk, burst, churn"),
+        (["--profile", "no.py", "--instances", "3"], "--profile no.py: cannot be loaded: FileNotFoundError"),
         (["--instances", "3", "--rate", "0"], "0.0 is not in the range x>0"),
         (["--instances", "3", "--out", "no/such/folder"], "--out no/such/folder: there is no folder no/such"),
         (["compare", "nosuch.json", "nosuch.json"], "nosuch.json: cannot be read"),

@@ -155,6 +155,26 @@ async def test_a_reader_leaves_no_consumer_behind(connection: Connection) -> Non
             await asyncio.sleep(0.01)
 
 
+async def test_who_asks_can_be_cancelled_just_when_the_answer_comes(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    asked = asyncio.Event()
+
+    async def request(subject: str, data: bytes, *, timeout: float) -> str:
+        asked.set()
+        return await asyncio.wait_for(answer, timeout)
+
+    monkeypatch.setattr(connection.client, "request", request)
+    asking = asyncio.create_task(connection.ask("anything"))
+    await asked.wait()
+    await asyncio.sleep(0)  # until it waits for the answer
+    answer.set_result("here it is")
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+
 async def test_a_truncated_log_is_a_mismatch(connection: Connection) -> None:
     log = JetStreamLog(connection)
     await log.append([plugged(n) for n in range(3)])

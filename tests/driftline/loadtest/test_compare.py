@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from driftline.errors import UsageError
 from driftline.loadtest.compare import Run, compare, read_run
+from driftline.loadtest.latency import Percentiles
 
 
 def run(rate: float, *faults: str) -> Run:
@@ -25,7 +27,18 @@ def test_fast_and_wrong_is_wrong() -> None:
 
 def test_ratios_are_after_by_before() -> None:
     lines = {line.what: line.ratio for line in compare(run(100), run(150)).lines}
-    assert lines == {"spawns_per_second": 1.5, "seconds": 1.0, "projected_seconds": None}
+    assert lines.items() >= {"spawns_per_second": 1.5, "seconds": 1.0, "projected_seconds": None}.items()
+
+
+def test_latencies_are_compared_where_both_runs_have_them() -> None:
+    slow, quick = (Percentiles(count=9, p50=p50, p90=20, p99=30, p99_9=40, max=50) for p50 in (10.0, 2.0))
+    before = structs.replace(run(100), latency={"spawn": slow, "delete": slow})
+    after = structs.replace(run(100), latency={"spawn": quick, "drift": quick})
+    lines = {line.what: line.ratio for line in compare(before, after).lines}
+    assert {what: ratio for what, ratio in lines.items() if " p" in what} == {
+        "spawn p50, ms": 0.2,
+        **dict.fromkeys(("spawn p90, ms", "spawn p99, ms", "spawn p99_9, ms"), 1.0),
+    }
 
 
 def test_a_wrong_first_run_is_no_measure() -> None:

@@ -13,7 +13,8 @@ LATENCY = {"count": 3, "p50": 10.0, "p90": 20.0, "p99": 30.0, "p99_9": 30.0, "ma
 
 def sample(at_s: float, active: int) -> dict[str, Any]:
     lags, states = {"workers": 3, "projections": 7}, {"ACTIVE_ACTIVE": active, "ERROR_ERROR": 0}
-    return {"at_s": at_s, "active": active, "events": 11 * active, "in_flight": 2, "lags": lags, "states": states}
+    done = {"active": active, "events": 11 * active, "in_flight": 2}
+    return {"at_s": at_s, **done, "lags": lags, "states": states, "memory_mib": 100 + active}
 
 
 def run(**changes: Any) -> dict[str, Any]:
@@ -48,10 +49,11 @@ def test_a_page_has_all_plots_and_needs_nothing_beside_it() -> None:
         "Behind the log, events",
         "Requests under way",
         "Ports by state (Figure 8)",
+        "Memory of the Python processes, MiB",
         "Latency from when each request was due",
         "Where the spawns&#x27; time went (Figure 10)",
     ]
-    assert html.count("<svg") == 6
+    assert html.count("<svg") == 7
     assert "HostsFail at 1.5 s" in html
     assert "ERROR_ERROR" not in html  # nothing was ever in that state
     assert not re.search(r"<script[^>]*src=|<link|@import|url\(http", html)
@@ -67,10 +69,10 @@ def test_what_others_wrote_is_text_and_what_is_wrong_is_first() -> None:
 
 @pytest.mark.parametrize("samples", [[], [sample(0.0, 0)]])
 def test_an_interrupted_run_says_so_and_has_the_plots_there_are(samples: list[dict[str, Any]]) -> None:
-    whole = run(samples=samples, interrupted=True, curves={})
+    whole = run(samples=samples, why="<interrupted>", curves={})
     partial = {name: whole[name] for name in whole if name not in ("steps", "faults")}
     html = page({**partial, "tally": whole})
-    assert "Interrupted: nothing was checked" in html
+    assert "&lt;interrupted&gt;: nothing was checked" in html
     assert titles(html) == []
 
 
