@@ -1,18 +1,22 @@
 """Metrics, health and readiness of a process over HTTP, with servers that come and go."""
 
 import asyncio
+import json
 import socket
+import time
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import aiohttp
 import pytest
 
 from bus.embedded import EmbeddedServer, embedded_postgres_server
 from bus.jetstream import Connection, JetStreamCheckpoints, JetStreamLog, connect
 from bus.memory import MemoryLog, MemoryQuarantine
 from driftline.errors import UsageError
+from driftline.observing import server as http
 from driftline.observing.health import readiness
 from driftline.observing.observer import Observing
 from driftline.observing.process import Looked
@@ -29,9 +33,17 @@ ANY = Address("127.0.0.1", 0)
 
 
 async def get(address: Address, path: str) -> tuple[int, Any]:
-    async with aiohttp.ClientSession() as session, session.get(f"http://{address}{path}") as answer:
-        is_json = answer.content_type == "application/json"
-        return answer.status, (await answer.json() if is_json else await answer.text())
+    return await asyncio.to_thread(got, f"http://{address}{path}")
+
+
+def got(url: str) -> tuple[int, Any]:
+    try:
+        answer = urllib.request.urlopen(url, timeout=10)
+    except urllib.error.HTTPError as error:
+        answer = error
+    with answer:
+        text = answer.read().decode()
+        return answer.status, json.loads(text) if answer.headers.get_content_type() == "application/json" else text
 
 
 async def until(answers: Callable[[], Awaitable[tuple[int, Any]]], status: int) -> Any:
@@ -129,3 +141,36 @@ async def test_an_address_that_is_taken_is_named() -> None:
         with pytest.raises(UsageError, match=f"--metrics {address}: .*in use"):
             async with serving(looked, address):
                 pass
+
+
+def nobody() -> Looked:
+    return Looked(Observing("x", has_workers=False, has_projector=False), MemoryLog(), None)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_each_path_answers_in_its_own_type_and_others_are_not_found(host: str) -> None:
+    async with serving(nobody(), Address(host, 0)) as address:
+        assert await get(address, "/healthz?verbose") == (200, {"live": True})
+        assert await get(address, "/readyz") == (
+            200,
+            {"what": "x", "ready": True, "reasons": [], "checks": {"NATS": "ok"}},
+        )
+        status, text = await get(address, "/metrics")
+        assert (status, 'driftline_process{what="x"} 1.0' in text) == (200, True)
+        assert (await get(address, "/"))[0] == 404
+
+
+async def test_a_process_whose_event_loop_hangs_is_not_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "LOOP_S", 0.1)
+    async with serving(nobody(), ANY) as address:
+        asking = asyncio.get_running_loop().run_in_executor(None, got, f"http://{address}/healthz")
+        time.sleep(0.5)  # noqa: ASYNC251 it hangs: the point of this test
+        status, said = await asking
+    assert (status, said["error"]) == (503, "the event loop has not answered within 0.1 s")
+
+
+async def test_a_client_that_hangs_holds_up_nobody() -> None:
+    async with serving(nobody(), ANY) as address:
+        with socket.create_connection((address.host, address.port)) as hanging:
+            hanging.sendall(b"GET /metr")
+            assert (await get(address, "/healthz"))[0] == 200
