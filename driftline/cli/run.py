@@ -64,7 +64,9 @@ def up(
 async def _up(options: Options, world: WorldChoice, setup: Setup, observed: Settings) -> None:
     async with open_stack(options, join_running=False) as stack, AsyncExitStack() as exits:
         observing = exits.enter_context(observed_as("up", observed, has_workers=True, has_projector=True))
-        address = await exits.enter_async_context(looked_at(observing, observed, stack, stack.database))
+        address = await exits.enter_async_context(
+            looked_at(observing, observed, stack.connection, stack.log, stack.database)
+        )
         described = await describe_world(stack, world)
         async with all_in_one(stack, setup._replace(observer=observing)):
             servers = stack.servers
@@ -138,11 +140,13 @@ async def _worker(
         )
         if projecting:
             stack = await exits.enter_async_context(open_stack(options))
-            address = await exits.enter_async_context(looked_at(observing, observed, stack, stack.database))
+            address = await exits.enter_async_context(
+                looked_at(observing, observed, stack.connection, stack.log, stack.database)
+            )
             await exits.enter_async_context(only_projector(stack, observing))
         else:
             bus = await exits.enter_async_context(open_bus(options))
-            address = await exits.enter_async_context(looked_at(observing, observed, bus))
+            address = await exits.enter_async_context(looked_at(observing, observed, bus.connection, bus.log))
             await exits.enter_async_context(start(bus, setup._replace(observer=observing)))
         log.info("worker runs", role=role, hosts=list(hosts) or "all", metrics=str(address or ""))
         await _until_interrupted(leashed=leashed)

@@ -84,7 +84,7 @@ class LogLook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProcessLook(msgspec.Struct, frozen=True, kw_only=True):
-    """One process. ``what`` it is: ``up``, ``worker nova``; ``host`` and ``pid``: where it runs.
+    """One process. ``what`` it is: ``up``, ``worker nova``, ``publisher k8s``; ``host`` and ``pid``: where it runs.
 
     ``at_s``: when it was looked at, on its own monotonic clock. ``log_last``: the end of the log, None if NATS did not
     answer. ``log``: what its workers did there; ``publisher``: what a client did. ``resident_bytes``: 0 for unknown.

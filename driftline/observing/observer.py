@@ -41,7 +41,7 @@ UNOBSERVED = Observer()
 
 
 class Observing(Observer):
-    """Counts, and traces if it is told to; for one process, which is a ``what``: ``up``, ``worker nova``.
+    """Counts, and traces if it is told to; for one process, which is a ``what``: ``up``, ``publisher k8s``.
 
     ``timed``: each step of the workers is measured as well. ``has_workers``, ``has_projector``: what is to come.
     """
@@ -62,6 +62,7 @@ class Observing(Observer):
         self._tracing = tracing
         self._log: CountedLog | None = None
         self._workers: WorkerCounts | None = None
+        self._publisher: CountedLog | None = None
         self._projector = ProjectorCounts()
         self._operations = Operations()
 
@@ -78,6 +79,11 @@ class Observing(Observer):
 
     def devices(self, devices: Devices) -> Devices:
         return CountedDevices(devices, self._operations)
+
+    def publisher(self, log: Log) -> Log:
+        """The log that a client shall publish to."""
+        self._publisher = CountedLog(log)
+        return self._publisher
 
     def positions(self) -> dict[str, int | None]:
         """Up to where each part of this process has taken in the log; None for one that has not begun."""
@@ -105,6 +111,7 @@ class Observing(Observer):
             spawns=self._projector.look_at_spawns(),
             operations=self._operations.look(),
             log=self._log.look() if self._log is not None else None,
+            publisher=self._publisher.look() if self._publisher is not None else None,
         )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -12,7 +12,6 @@ from driftline.observing.health import Readiness, end_of, readiness
 from driftline.observing.look import ProcessLook
 from driftline.observing.observer import Observing
 from driftline.observing.settings import Address, Settings
-from driftline.stack import Bus
 from projections.postgres import Database
 
 if TYPE_CHECKING:
@@ -46,14 +45,14 @@ class Looked:
 
 @asynccontextmanager
 async def looked_at(
-    observing: Observing, settings: Settings, bus: Bus, database: Database | None = None
+    observing: Observing, settings: Settings, connection: Connection, log: Log, database: Database | None = None
 ) -> AsyncIterator[Address | None]:
     """Have this process answer those who look at it; yields where it serves metrics, if it does.
 
     Raises UsageError when that address cannot be had.
     """
-    looked = Looked(observing, bus.log, database)
-    async with rollcall.answering(bus.connection, SUBJECT, looked.told):
+    looked = Looked(observing, log, database)
+    async with rollcall.answering(connection, SUBJECT, looked.told):
         if settings.metrics is None:
             yield None
             return
@@ -82,15 +81,22 @@ def _tracing(settings: Settings) -> Iterator["Tracing | None"]:
         yield found
 
 
-async def look_at_all(connection: Connection) -> list[ProcessLook]:
+class Answers(NamedTuple):
+    """What processes said. ``not_understood``: how many said what only another version understands."""
+
+    looks: list[ProcessLook]
+    not_understood: int
+
+
+async def look_at_all(connection: Connection) -> Answers:
     """How all processes stand that work on the servers of ``connection``, in the order of what they are.
 
-    One of another version may say what is not understood here: it is left out. Raises LogUnavailable.
+    Raises LogUnavailable.
     """
-    looks = []
+    looks, not_understood = [], 0
     for answer in await rollcall.ask_all(connection, SUBJECT):
         try:
             looks.append(msgspec.json.decode(answer, type=ProcessLook))
         except msgspec.DecodeError:
-            continue
-    return sorted(looks, key=lambda look: (look.what, look.host, look.pid))
+            not_understood += 1
+    return Answers(sorted(looks, key=lambda look: (look.what, look.host, look.pid)), not_understood)
