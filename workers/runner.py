@@ -24,6 +24,7 @@ from workers.errors import DevicesUnavailable
 from workers.machine import Machine, Output, Planned
 from workers.performer import Performer
 from workers.snapshots import Snapshot, Snapshots, SnapshotWrong, Whose, whose_of
+from workers.watch import UNWATCHED, Watch
 from workers.worker import Commons, Now, Worker
 
 #: How often checkpoints are saved, seconds. An old one only costs deciding again at the next start.
@@ -53,7 +54,7 @@ class Role(NamedTuple):
 class Runner:
     """Runs ``roles`` in one loop: each batch is read and decoded once, and given to those who want it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part that a test or a process may want another one of
         self,
         bus: Log,
         checkpoints: Checkpoints,
@@ -64,6 +65,7 @@ class Runner:
         subject: str = "",
         clock: Callable[[], int] = now_us,
         snapshots: Snapshots | None = None,
+        watch: Watch = UNWATCHED,
     ) -> None:
         self._bus = bus
         self._checkpoints = checkpoints
@@ -73,10 +75,17 @@ class Runner:
         self._subject = subject
         self._clock = clock
         self._snapshots = snapshots
+        self._watch = watch
+        self._performer: Performer | None = None
+        self.machines: Sequence[Machine] = ()
         self.ready = asyncio.Event()
         self.position = 0
         self._conflicts_at: list[float] = []
         self._newer: set[str] = set()
+
+    def effects_under_way(self) -> Mapping[str, int]:
+        """How many effects are being performed or wait for their slot, by worker."""
+        return self._performer.under_way() if self._performer is not None else {}
 
     async def run(self) -> None:
         """Run until cancelled.
@@ -105,10 +114,13 @@ class Runner:
     async def _run_once(self) -> None:
         snapshot = self._snapshots.load(await self._whose()) if self._snapshots is not None else None
         commons, machines = self._made(snapshot)
+        self.machines = machines
         try:
             async with asyncio.TaskGroup() as tasks:
                 appender = Appender(self._bus)
-                performer = Performer(self._devices, appender, tasks, self._clock)
+                performer = Performer(self._devices, appender, tasks, self._clock, self._watch)
+                self._performer = performer
+                self._watch.began(self)
                 tasks.create_task(appender.run(), name="append")
                 await self._catch_up(machines, commons, appender, performer)
                 # Not before: what was folded and not decided yet must stay above the checkpoint.
@@ -183,7 +195,7 @@ class Runner:
         async for batch in self._bus.follow(self.position, self._subject):
             self._tell_newer(batch.rejects)
             now = self._clock()
-            self._carry_out(_steps(batch.records, commons, takers, now), appender, performer)
+            self._carry_out(self._watch.steps(_steps(batch.records, commons, takers, now)), appender, performer)
             self._reached(machines, batch.last)
             if self._snapshots is not None and self._snapshots.due(self.position):
                 pending = self._snapshots.begin(Snapshot(self.position, commons, [one.keep() for one in machines]))
@@ -205,9 +217,10 @@ class Runner:
     ) -> None:
         effects: dict[Machine, list[Planned]] = {}
         telling = log.is_enabled_for(logging.DEBUG)
-        for machine, output in outputs:
-            if output is None:
+        for machine, decided in outputs:
+            if decided is None:
                 continue
+            output = self._watch.decided(machine, decided)
             if telling:
                 _tell(machine, output)
             appender.put(machine, output.position, output.envelopes)
