@@ -168,7 +168,8 @@ class TracedWorkers(Watch):
 
     def decided(self, machine: Machine, output: Output) -> Output:
         output = self._inner.decided(machine, output)
-        if all(_left_out(one.traceparent) for one in (*output.envelopes, *output.effects)):
+        told_in = {one.traceparent for one in output.envelopes} | {one.traceparent for one in output.effects}
+        if all(map(_left_out, told_in)):
             return output
         cause = self._taken.get(output.position)
         spans: dict[str, _Open] = {}
