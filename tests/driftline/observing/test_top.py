@@ -68,7 +68,7 @@ async def test_it_shows_the_workers_of_a_bus(nats_server: EmbeddedServer) -> Non
         assert {one["part"] for one in document["parts"]} == {role.worker.name for role in ROLES}
         assert {one["events_per_s"] is not None for one in document["parts"]} == {True}
         assert document["log_last"] == await log.last_position() > 0
-        table = await top("--nats", nats_server.url, "--once", "--every", "0.3")
+        table = await top("--nats", nats_server.url, "--once", "--every", "0.5")
         assert table.exit_code == 0, table.output
         assert "worker all" in table.stdout
         assert "ipam" in table.stdout
