@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from bus.recording import write_recording
+from bus.recording import open_recording, write_recording
 from driftline.cli.main import cli
 from driftline.errors import NotDone, UsageError
 from driftline.recording import simulated
@@ -83,3 +83,26 @@ def test_step_prints_the_panes_where_there_is_no_terminal(recording: Path) -> No
     assert newest["position"] == newest["last"]
     with pytest.raises(UsageError, match="step has --at"):
         ask(recording, "step", "--as-of", "5")
+
+
+RECORDS = (
+    ("record", "FILE", ["--log", "{log}", "{file}"]),
+    ("simulate", "--record", ["--seed", "3", "--record", "{file}"]),
+    ("scenario", "--record", [str(EXAMPLE), "--record", "{file}"]),
+)
+
+
+@pytest.mark.parametrize(("command", "option", "words"), RECORDS, ids=[command for command, _, _ in RECORDS])
+def test_a_recording_replaces_no_file_unless_it_is_told_to(
+    command: str, option: str, words: list[str], recording: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "bug.jsonl"
+    file.write_text("of yesterday")
+    call = [command, *(word.format(log=recording, file=file) for word in words)]
+    refused = CliRunner().invoke(cli, call)
+    assert isinstance(refused.exception, UsageError)
+    assert str(refused.exception) == f"{option} {file}: it exists already; --force replaces a file"
+    assert file.read_text() == "of yesterday"
+    CliRunner().invoke(cli, [*call, "--force"], catch_exceptions=False)
+    assert open_recording(file).header.messages > 0
+    assert not list(tmp_path.glob("*.part"))
