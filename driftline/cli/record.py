@@ -130,13 +130,11 @@ async def _check(reading: Reading, worker: str, patch: str | None, most: int, as
     chosen = workers_of(worker, all_workers(), patch)
     async with open_log(reading) as log:
         records = await _records(log)
-        part = _part_of(log)
+        caveats = _caveats(log)
     if not records:
         raise UsageError("the log is empty: there is nothing to compare")
-    if part:
-        click.echo(
-            f"driftline: {part}; what lies outside of it is missing here, and may be why a worker diverges", err=True
-        )
+    for caveat in caveats:
+        click.echo(f"driftline: {caveat}", err=True)
     verdicts = [Replay(one, records, most=most, progress=reading.progress).run() for one in chosen]
     if as_json:
         print_json([_document(verdict) for verdict in verdicts])
@@ -150,12 +148,23 @@ async def _check(reading: Reading, worker: str, patch: str | None, most: int, as
         )
 
 
-def _part_of(log: RawLog) -> str:
-    """What a recording of a part of a log is of; empty for a whole one."""
-    if not isinstance(log, RecordedLog) or not log.header.selection:
-        return ""
-    of = " ".join(f"{name} {value}" for name, value in log.header.selection.items())
-    return f"the recording holds a part of the log: {of}"
+def _caveats(log: RawLog) -> list[str]:
+    """Why a recording may diverge although no worker decides otherwise; nothing for one that is whole and open."""
+    if not isinstance(log, RecordedLog):
+        return []
+    header, caveats = log.header, list[str]()
+    if header.selection:
+        of = " ".join(f"{name} {value}" for name, value in header.selection.items())
+        caveats.append(
+            f"the recording holds a part of the log: {of}; what lies outside of it is missing here, and may be why a "
+            "worker diverges"
+        )
+    if header.masked:
+        caveats.append(
+            f"the recording is masked ({', '.join(header.masked)}): what is chosen by its order, as the lowest address "
+            "that is free, may be why a worker diverges"
+        )
+    return caveats
 
 
 async def _records(log: RawLog) -> list[Recorded]:
