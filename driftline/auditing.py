@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bus.jetstream.inspection import checkpoints, stream_state
 from driftline.accounts import Accounts, Audit
-from driftline.book.sheets import known_last
+from driftline.book.shelf import known_last
 from driftline.ledger import Entry
 from driftline.stack import Bus
 from projections.errors import NotProjected

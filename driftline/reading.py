@@ -117,7 +117,7 @@ def _time(text: str, option: str) -> int:
     """The time that ``text`` means, microseconds."""
     ago = _AGO.fullmatch(text.strip())
     if ago:
-        return now_us() - int(ago[1]) * _UNIT_US[ago[2]]
+        return max(now_us() - int(ago[1]) * _UNIT_US[ago[2]], 0)
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError as error:

@@ -1,6 +1,6 @@
 """The book of a log: a local index that answers "what was, and when" in milliseconds.
 
-``terms`` says what an event can be found by, ``sheets`` is the SQLite file, ``events`` and ``versions`` are its two
+``terms`` says what an event can be found by, ``shelf`` where books are kept, ``sheets`` is the SQLite file, ``events`` and ``versions`` are its two
 indexes, ``book`` puts them together and keeps them up with the log.
 """
 

@@ -13,7 +13,8 @@ from bus.envelope import Recorded, Rejected
 from bus.errors import LogMismatch
 from bus.log import Batch, Log
 from driftline.book.events import END, EventIndex
-from driftline.book.sheets import Sheets, path_of
+from driftline.book.sheets import Sheets
+from driftline.book.shelf import path_of
 from driftline.book.versions import RowVersions, fold
 from projections.edition import CURRENT
 from projections.fold import Key, Row
@@ -54,7 +55,7 @@ class Book:
 
     def event(self, position: int) -> Recorded | None:
         """The event at ``position``; None if there is none."""
-        return self._events.at(position)
+        return self._events.at(position) if 0 < position < END else None
 
     def find(self, id: str) -> Recorded | None:
         """The event with this id; None if there is none."""

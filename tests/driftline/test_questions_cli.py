@@ -106,3 +106,13 @@ def test_a_recording_replaces_no_file_unless_it_is_told_to(
     CliRunner().invoke(cli, [*call, "--force"], catch_exceptions=False)
     assert open_recording(file).header.messages > 0
     assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("position", ["9" * 20, "0"])
+def test_a_position_that_no_log_has_is_refused(recording: Path, position: str) -> None:
+    with pytest.raises(UsageError, match=f"EVENT: the log has no event with the id or position {position}"):
+        ask(recording, "causes", position)
+
+
+def test_a_time_before_all_logs_is_before_the_first_event(recording: Path) -> None:
+    assert document(recording, "ports", "--as-of", f"{'9' * 15}d") == []
