@@ -116,3 +116,13 @@ def test_a_position_that_no_log_has_is_refused(recording: Path, position: str) -
 
 def test_a_time_before_all_logs_is_before_the_first_event(recording: Path) -> None:
     assert document(recording, "ports", "--as-of", f"{'9' * 15}d") == []
+
+
+def test_how_long_ago_is_counted_from_the_end_of_a_recording(recording: Path) -> None:
+    ended_us = document(recording, "why", "db-0")["now_us"]
+    answer = document(recording, "why", "db-0", "--as-of", "2m ago")
+    assert answer["now_us"] == ended_us - 120_000_000
+    assert 0 < answer["position"] < document(recording, "why", "db-0")["position"]
+    assert document(recording, "step", "--at", "2m")["event"]["position"] == answer["position"]
+    between = document(recording, "diff", "2m", "0s")
+    assert between["from"] == answer["position"] < between["to"]
