@@ -17,8 +17,8 @@ async def restore(
 ) -> int:
     """Append ``raws``, whose positions go on one by one where the stream ends; returns how many there were.
 
-    Their times are those of now.
-    Raises LogMismatch when one came to another position, because somebody else appends; LogUnavailable.
+    Their times are those of now. Raises LogMismatch when one came to another position, because somebody else
+    appends; LogUnavailable.
     """
     acks = Acks(connection)
     await acks.open()
