@@ -21,7 +21,7 @@ from projections.errors import NoGeneration, RebuildBusy, ShadowDiffers
 from projections.filling import copy_chunks
 from projections.fold import Touched
 from projections.generations import changing_places, clean_up, list_generations, make_live, patiently, set_state
-from projections.postgres import LONG_S, Connection, Database, Generation, Unstorable, snapshot
+from projections.postgres import LONG_S, Connection, Database, Generation, TableGone, Unstorable, snapshot
 from projections.refold import Progress, fold_batch, in_bulk, no_progress
 from projections.verify import Compared, Differing, compare
 from projections.writer import add_generation, add_keys, create_tables, ensure_catalogue, write_tables
@@ -220,6 +220,8 @@ async def _sole_builder(database: Database) -> AsyncIterator[str]:
             raise RebuildBusy(f"{database.place}: another rebuild is under way")
         try:
             yield uuid.uuid4().hex
+        except TableGone as error:
+            raise NoGeneration(f"{database.place}: the projections were dropped meanwhile ({error})") from error
         finally:
             if not connection.is_closed():
                 await connection.execute(catalogue.END_BUILD)

@@ -126,7 +126,7 @@ class Book:
         last, start = await log.last_position(), self.last
         if last < start:
             raise self._lost(f"ends at {last}; it had {start} events when last looked at")
-        await self._check(log, start)
+        await self._check(log)
         pending = Batch([], [], start)
         async for batch in log.read(start, last):
             pending = Batch(pending.records + batch.records, pending.rejects + batch.rejects, batch.last)
@@ -137,11 +137,12 @@ class Book:
         if pending.last > self.last:
             self._events.add(pending)
 
-    async def _check(self, log: Log, position: int) -> None:
+    async def _check(self, log: Log) -> None:
         """A log that lost its end and then grew past it again would make a book of two histories."""
-        known = self.event(position)
+        known = self._events.newest()
         if known is None:
             return
+        position = known.position
         async for batch in log.read(position - 1, position):
             for r in batch.records:
                 if (r.id, r.stored_us) != (known.id, known.stored_us):

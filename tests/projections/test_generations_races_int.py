@@ -123,3 +123,12 @@ async def test_a_log_that_lost_its_end_is_told_and_not_waited_for(
         async with asyncio.timeout(10):
             await rebuild(log, database)
     assert await states(database) == {"live": "driftline_g1"}
+
+
+async def test_all_is_dropped_while_one_is_built(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = await projected(database)
+    after(monkeypatch, building, "compare", database.clear, calls=BOTH)
+    with pytest.raises(NoGeneration, match="the projections were dropped meanwhile"):
+        await rebuild(log, database)
+    await catch_up(log, database)
+    assert await states(database) == {"live": "driftline_g3"}
