@@ -65,11 +65,11 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 async def recorded(
     log: RawLog, selection: Selection, book: Book | None, progress: Progress = no_progress
 ) -> tuple[Header, list[Raw]]:
-    """The header and the messages of a recording of ``log``. ``book`` is needed for a part only.
+    """The header and the messages of a recording of ``log``. ``book`` is needed for a part only, and says up to where.
 
     Raises UsageError when nothing is like what was selected, and LogUnavailable.
     """
-    last = await log.last_position()
+    last = await log.last_position() if book is None else book.last  # a log that goes on has told the book no more
     chosen = _positions(selection, book) if book is not None else None
     raws: list[Raw] = []
     async for batch in log.read_raw(0, last):
