@@ -27,6 +27,8 @@ AHEAD_EVENTS = 10_000
 #: How far apart transactions begin at least, seconds: at 1,000 events/s this saves half of our work and two thirds of
 #: PostgreSQL's. The first change after a quiet time is written at once.
 WRITE_EVERY_S = 0.05
+#: After a commit there is a rest of so many times what it took, seconds at most: what changes again is written once.
+REST_TIMES, REST_MAX_S = 3, 1.0
 #: Pauses between tries while PostgreSQL or the log is away, seconds; they double from the first to the longest.
 RETRY_FIRST_S, RETRY_MAX_S = 0.05, 2.0
 _RETRYING = stamina.AsyncRetryingCaller(
@@ -171,16 +173,18 @@ class Projector:
         log.warning("quarantined", messages=len(malformed), position=malformed[-1].position)
 
     async def _write(self, writer: Writer) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             async with self._changed:
                 await self._changed.wait_for(lambda: self._folded > self._cut or self._stopping)
             if self._folded == self._cut:
                 return
-            next_at = asyncio.get_running_loop().time() + WRITE_EVERY_S
+            began = loop.time()
             cut = self._take()
             await self._notify()
             await self._commit(writer, cut)
-            await self._rest(next_at)
+            ended = loop.time()
+            await self._rest(max(began + WRITE_EVERY_S, ended + min(REST_TIMES * (ended - began), REST_MAX_S)))
 
     async def _rest(self, until: float) -> None:
         """Let changes pile up until then (loop time), unless the folding waits for us or we are to stop."""
