@@ -10,7 +10,7 @@ from bus.errors import LogMismatch
 from projections import generations as places
 from projections import rebuild as building
 from projections.errors import NoGeneration, NotSwapped
-from projections.generations import drop, rollback, swap
+from projections.generations import drop, patiently, rollback, swap
 from projections.postgres import Database
 from projections.rebuild import rebuild
 from projections.verify import verify
@@ -127,7 +127,7 @@ async def test_a_log_that_lost_its_end_is_told_and_not_waited_for(
 
 async def test_all_is_dropped_while_one_is_built(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     log = await projected(database)
-    whole = building.patiently
+    whole = patiently
 
     async def cleared_first(database: Database, change: Callable[[], Awaitable[None]]) -> None:
         await database.clear()
