@@ -9,12 +9,14 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from projections import catalogue
 from projections.errors import NoGeneration, NotSwapped
 from projections.postgres import Connection, Database, Generation, Locked, as_generation, generations
 from projections.writer import point_views
+
+T = TypeVar("T")
 
 #: How long the writer of the live generation is held up at most by one attempt, seconds.
 GIVE_UP_S = 2.0
@@ -114,8 +116,8 @@ async def clean_up(database: Database) -> None:
                     await connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
 
 
-async def patiently(database: Database, change: Callable[[], Awaitable[None]]) -> None:
-    """Try ``change`` until its locks are to be had. Raises NotSwapped when they are not within PATIENCE_S."""
+async def patiently(database: Database, change: Callable[[], Awaitable[T]]) -> T:
+    """Do ``change``, again until its locks are to be had. Raises NotSwapped when they are not within PATIENCE_S."""
     until = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -132,16 +134,18 @@ async def _bring_in(database: Database, state: str) -> Generation:
     chosen = next((one for one in await list_generations(database) if one.state == state), None)
     if chosen is None:
         raise NoGeneration(f"{database.place} has no {state} generation")
-    await patiently(database, lambda: _change(database, chosen))
+    live = await patiently(database, lambda: _change(database, chosen))
     await clean_up(database)
-    return next(one for one in await list_generations(database) if one.number == chosen.number)
+    return live
 
 
-async def _change(database: Database, chosen: Generation) -> None:
+async def _change(database: Database, chosen: Generation) -> Generation:
+    """Make ``chosen`` live; returns it as it is then, whatever others do with it later."""
     async with changing_places(database) as (connection, live):
         if live is not None:
             await _caught_up(database, chosen, live)
         await make_live(connection, chosen, live)
+        return as_generation(await connection.fetchrow(catalogue.READ_ONE, chosen.number))
 
 
 async def _caught_up(database: Database, chosen: Generation, live: Generation) -> None:

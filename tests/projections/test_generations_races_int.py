@@ -80,6 +80,22 @@ async def test_of_two_swaps_the_second_is_refused_and_the_way_back_stays_open(
     assert (await rollback(database)).name == "driftline_g1"
 
 
+async def test_a_swap_tells_what_it_made_live_also_if_that_is_undone_and_dropped_at_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = await projected(database)
+    await rebuild(log, database)
+
+    async def undo() -> None:
+        await rollback(database)
+        await drop(database, 2)
+
+    after(monkeypatch, places, "clean_up", undo)
+    live = await swap(database)
+    assert (live.name, live.state, live.position) == ("driftline_g2", "live", STORY.position)
+    assert await states(database) == {"live": "driftline_g1"}
+
+
 async def test_many_at_once_leave_one_live_generation(database: Database) -> None:
     log = await projected(database)
     await rebuild(log, database, swap=True)
