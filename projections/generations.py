@@ -145,7 +145,8 @@ async def _change(database: Database, chosen: Generation) -> Generation:
         if live is not None:
             await _caught_up(database, chosen, live)
         await make_live(connection, chosen, live)
-        return as_generation(await connection.fetchrow(catalogue.READ_ONE, chosen.number))
+        (row,) = await connection.fetch(catalogue.READ_ONE, chosen.number)
+        return as_generation(row)
 
 
 async def _caught_up(database: Database, chosen: Generation, live: Generation) -> None:
