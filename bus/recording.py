@@ -11,6 +11,7 @@ Positions are those of the log that was recorded, holes and all: ids of events n
 
 import base64
 import binascii
+import errno
 import gzip
 import hashlib
 import os
@@ -82,21 +83,29 @@ class RecordedLog(MemoryLog):
         raise ReadOnly(f"{self._identity} is a recording: nothing can be appended to it")
 
 
-def write_recording(path: Path, header: Header, raws: Sequence[Raw]) -> int:
+def write_recording(path: Path, header: Header, raws: Sequence[Raw], *, force: bool = False) -> int:
     """Write ``raws``, in their order, under ``header``; returns the size of the file, bytes.
 
-    The file appears whole or not at all. Raises OSError.
+    The file appears whole or not at all. Raises OSError; FileExistsError as ``refuse_existing`` does.
     """
+    refuse_existing(path, force=force)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with _writing(part, packed=path.suffix == ".gz") as file:
             file.write(_ENCODER.encode(msgspec.structs.replace(header, messages=len(raws))) + b"\n")
             for raw in raws:
                 file.write(_ENCODER.encode(_line(raw)) + b"\n")
+        refuse_existing(path, force=force)  # somebody may have come first while we wrote
         part.replace(path)
         return path.stat().st_size
     finally:
         part.unlink(missing_ok=True)
+
+
+def refuse_existing(path: Path, *, force: bool) -> None:
+    """Raise FileExistsError if there is something at ``path`` that is not to be replaced; ``force``: a file may be."""
+    if path.exists() and not (force and path.is_file()):
+        raise FileExistsError(errno.EEXIST, "it exists already" if path.is_file() else "it is no file", str(path))
 
 
 def open_recording(path: Path) -> RecordedLog:

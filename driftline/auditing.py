@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from bus.jetstream.inspection import checkpoints, stream_state
 from driftline.accounts import Accounts, Audit
-from driftline.book.sheets import known_last
+from driftline.book.shelf import known_last
 from driftline.ledger import Entry
 from driftline.stack import Bus
-from projections.errors import NotProjected
-from projections.postgres import Database, snapshot
+from projections.generations import list_generations
+from projections.postgres import Database
 from projections.refold import Progress
 
 #: The name of the projections among those who have read the log.
@@ -34,9 +34,6 @@ async def account(bus: Bus, database: Database | None, entries: Sequence[Entry],
 
 
 async def _shown(database: Database) -> tuple[dict[str, int], str]:
-    """How far the projections go, and which log they were made from."""
-    try:
-        async with snapshot(database) as seen:
-            return {PROJECTIONS: seen.position}, seen.log_identity
-    except NotProjected:
-        return {}, ""
+    """How far the live projections go, of whatever version they are, and which log they were made from."""
+    live = next((one for one in await list_generations(database) if one.state == "live"), None)
+    return ({PROJECTIONS: live.position}, live.log_identity) if live is not None else ({}, "")

@@ -17,7 +17,7 @@ import msgspec
 from bus.decoding import Raw
 from bus.envelope import decode
 from bus.errors import MalformedEvent, UnknownEventType
-from bus.subjects import subject_of
+from bus.subjects import ROLES, subject_of
 from driftline.errors import NotDone, UsageError
 
 #: What can be masked, and the fields that it means.
@@ -32,8 +32,11 @@ _LANGUAGE = frozenset(
     {"type", "actor", "model", "kind", "status", "underlay_by", "overlay_by", "policy_by", "allocator", "plane"}
 )
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+")
-_MAC = re.compile(r"\b[0-9a-f]{2}(?::[0-9a-f]{2}){5}\b")
-_ADDRESS = re.compile(r"\b(\d{1,3}(?:\.\d{1,3}){3})(/\d{1,2})?\b")
+#: How a worker's id begins (``workers.machine``): who says it, on which position or why, and what. No names in there.
+_ID = re.compile(rf"((?:{'|'.join(ROLES)}):(?:\d+|due|wake|start):(?:[a-z_]+\.[a-z_]+:)?)(.*)")
+_ADDRESS = re.compile(
+    r"\b(?P<mac>[0-9a-f]{2}(?::[0-9a-f]{2}){5})\b|\b(?P<ip>\d{1,3}(?:\.\d{1,3}){3})(?P<length>/\d{1,2})?\b"
+)
 
 
 def masked(raws: Sequence[Raw], kinds: Iterable[str]) -> list[Raw]:
@@ -72,7 +75,7 @@ class _Mask:
         """Note every value of a field that is to be masked, at any depth."""
         match value:
             case str() if field in self._names:
-                for token in _TOKEN.findall(value):
+                for token in _TOKEN.findall(_ADDRESS.sub(" ", value)):
                     self._known.setdefault(token, f"m{self._digest(token)[:10]}")
             case Mapping():
                 for name, inner in value.items():
@@ -102,10 +105,22 @@ class _Mask:
                 return value
 
     def _text(self, text: str) -> str:
-        if self._addresses:
-            text = _ADDRESS.sub(lambda found: self._address(found[1], found[2] or ""), text)
-            text = _MAC.sub(lambda found: self._mac(found[0]), text)
+        of_worker = _ID.fullmatch(text)
+        if of_worker:
+            return of_worker[1] + self._text(of_worker[2])
+        parts, end = list[str](), 0
+        for found in _ADDRESS.finditer(text):  # whatever is named 7, no part of an address is meant
+            parts += [self._words(text[end : found.start()]), self._place(found)]
+            end = found.end()
+        return "".join((*parts, self._words(text[end:])))
+
+    def _words(self, text: str) -> str:
         return _TOKEN.sub(lambda found: self._token(found[0]), text)
+
+    def _place(self, found: re.Match[str]) -> str:
+        if not self._addresses:
+            return found[0]
+        return self._mac(found["mac"]) if found["mac"] else self._address(found["ip"], found["length"] or "")
 
     def _token(self, token: str) -> str:
         """The token with every name in it replaced, the longest first: a port's id has its instance's in it."""

@@ -34,13 +34,15 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 class Past(NamedTuple):
     """The book of a log, the log itself, and the position as of which to answer.
 
-    ``checkpoints``: how far the workers are; None for a recording.
+    ``checkpoints``: how far the workers are; None for a recording. ``now_us``: there, what "10m ago" is counted from,
+    the end of the recording; None for a live log, whose now goes on.
     """
 
     book: Book
     log: RawLog
     position: int
     checkpoints: Checkpoints | None = None
+    now_us: int | None = None
 
     @property
     def state(self) -> Then:
@@ -68,7 +70,8 @@ async def open_past(reading: Reading) -> AsyncIterator[Past]:
         log, checkpoints = await exits.enter_async_context(_open(reading))
         book = await open_book(log, reading.progress)
         exits.callback(book.close)
-        yield Past(book, log, position_of(book, reading.as_of), checkpoints)
+        at_us = _end_us(book, book.last) if reading.file is not None else None
+        yield Past(book, log, position_of(book, reading.as_of, now_us=at_us), checkpoints, at_us)
 
 
 @asynccontextmanager
@@ -87,11 +90,11 @@ async def _open(reading: Reading) -> AsyncIterator[tuple[RawLog, Checkpoints | N
         yield bus.log, bus.checkpoints
 
 
-def position_of(book: Book, as_of: str, option: str = "--as-of") -> int:
+def position_of(book: Book, as_of: str, option: str = "--as-of", *, now_us: int | None = None) -> int:
     """The position that ``as_of`` means: empty for the end, a position, or a time by the log's own clock.
 
-    Times are ISO 8601 (UTC unless they say otherwise) or how long ago: ``90s``, ``10m``, ``2h ago``, ``3d``.
-    Raises UsageError, naming ``option``.
+    Times are ISO 8601 (UTC unless they say otherwise) or how long ago: ``90s``, ``10m``, ``2h ago``, ``3d``
+    (before ``now_us``, else before now). Raises UsageError, naming ``option``.
     """
     if not as_of:
         return book.last
@@ -100,24 +103,29 @@ def position_of(book: Book, as_of: str, option: str = "--as-of") -> int:
         if position > book.last:
             raise UsageError(f"{option} {as_of}: the log ends at position {book.last}")
         return position
-    return book.position_at(_time(as_of, option))
+    return book.position_at(_time(as_of, option, now_us))
 
 
 def moment_of(past: Past, reading: Reading) -> int:
     """The time as of which to answer, microseconds: now, that of a recording's end, or what ``--as-of`` says."""
     if reading.as_of and not reading.as_of.isdecimal():
-        return _time(reading.as_of, "--as-of")
+        return _time(reading.as_of, "--as-of", past.now_us)
     if not reading.as_of and reading.file is None:
         return now_us()
-    last = next(iter(past.book.events(past.position - 1, past.position)), None)
+    return _end_us(past.book, past.position)
+
+
+def _end_us(book: Book, position: int) -> int:
+    """When the event at ``position`` was stored, microseconds; now, if there is none."""
+    last = book.event(position)
     return (last.stored_us or last.time_us) if last is not None else now_us()
 
 
-def _time(text: str, option: str) -> int:
-    """The time that ``text`` means, microseconds."""
+def _time(text: str, option: str, until_us: int | None) -> int:
+    """The time that ``text`` means, microseconds; how long ago is counted from ``until_us``, else from now."""
     ago = _AGO.fullmatch(text.strip())
     if ago:
-        return now_us() - int(ago[1]) * _UNIT_US[ago[2]]
+        return max((now_us() if until_us is None else until_us) - int(ago[1]) * _UNIT_US[ago[2]], 0)
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError as error:

@@ -1,7 +1,9 @@
 """What of a log goes into a recording: all of it, or the stories that concern something and the world they stand on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import accumulate
+from pathlib import Path
 
 import msgspec
 
@@ -9,7 +11,7 @@ from bus.decoding import Raw
 from bus.envelope import Envelope, Recorded, encode, now_us
 from bus.events import Event, WorkerStarted, tag_of
 from bus.log import RawLog
-from bus.recording import Header
+from bus.recording import Header, refuse_existing, write_recording
 from bus.subjects import subject_of
 from driftline.book import Book
 from driftline.errors import UsageError
@@ -20,6 +22,32 @@ from projections.world import World
 
 #: What describes the world, and how its hosts fare: without it no story can be read.
 WORLD: frozenset[type[Event]] = frozenset({*World.inputs(), *Hosts.inputs(), WorkerStarted})
+
+
+class Destination:
+    """The file at ``path`` that a recording is to go to; to be made before any long work.
+
+    Raises UsageError, naming ``option``, when it cannot be written, or exists and is not to be replaced (``force``).
+    """
+
+    def __init__(self, path: Path, option: str, *, force: bool) -> None:
+        self._path, self._option, self._force = path, option, force
+        with self._told():
+            refuse_existing(path, force=force)
+
+    def write(self, header: Header, raws: Sequence[Raw]) -> int:
+        """Write the recording, whole or not at all; returns its size, bytes."""
+        with self._told():
+            return write_recording(self._path, header, raws, force=self._force)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except FileExistsError as error:
+            raise UsageError(f"{self._option} {self._path}: {error.strerror}; --force replaces a file") from error
+        except OSError as error:
+            raise UsageError(f"{self._option} {self._path}: {error.strerror or error}") from error
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,11 +65,11 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 async def recorded(
     log: RawLog, selection: Selection, book: Book | None, progress: Progress = no_progress
 ) -> tuple[Header, list[Raw]]:
-    """The header and the messages of a recording of ``log``. ``book`` is needed for a part only.
+    """The header and the messages of a recording of ``log``. ``book`` is needed for a part only, and says up to where.
 
     Raises UsageError when nothing is like what was selected, and LogUnavailable.
     """
-    last = await log.last_position()
+    last = await log.last_position() if book is None else book.last  # a log that goes on has told the book no more
     chosen = _positions(selection, book) if book is not None else None
     raws: list[Raw] = []
     async for batch in log.read_raw(0, last):

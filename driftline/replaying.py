@@ -4,12 +4,13 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
 from bus.decoding import Raw
 from bus.jetstream.restoring import restore
+from bus.log import RawLog
 from bus.recording import RecordedLog
 from driftline.errors import UsageError
 from driftline.reading import Reading
@@ -66,10 +67,11 @@ def _worker_in(patch: str) -> Worker:
 
 
 async def load(log: RecordedLog, options: Options, progress: Progress) -> int:
-    """Write what was recorded into an empty log, each message at its position. Returns how many there were.
+    """Write what was recorded into an empty log, each message at its position. Returns how many were written.
 
-    Raises UsageError when the log is not empty, or when the recording is not of a whole log: ids name positions, and a
-    stream of driftline's has no holes. LogUnavailable.
+    If the log has the beginning of the recording, from a load that was interrupted, the rest is written. Raises
+    UsageError when it has anything else, or when the recording is not of a whole log: ids name positions, and a stream
+    of driftline's has no holes. LogUnavailable.
     """
     raws: list[Raw] = []
     async for batch in log.read_raw(0, await log.last_position()):
@@ -78,6 +80,16 @@ async def load(log: RecordedLog, options: Options, progress: Progress) -> int:
         raise UsageError("the recording is a part of a log: a log has no holes, so read it with --log instead")
     async with open_bus(options) as bus:
         last = await bus.log.last_position()
-        if last:
+        if last and (last >= len(raws) or not await _begins(bus.log, raws[:last])):
             raise UsageError(f"the log is not empty, it ends at position {last}: a recording goes into an empty one")
-        return await restore(bus.connection, raws, progress)
+        return await restore(bus.connection, raws[last:], progress)
+
+
+async def _begins(log: RawLog, raws: Sequence[Raw]) -> bool:
+    """Whether ``log`` holds just these messages, whenever they were stored."""
+    async for batch in log.read_raw(0, len(raws)):
+        for raw in batch.raws:
+            expected = raws[raw.position - 1]
+            if (raw.subject, raw.data) != (expected.subject, expected.data):
+                return False
+    return True

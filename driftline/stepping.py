@@ -110,21 +110,21 @@ def about(r: Recorded) -> Subject | None:
     return None
 
 
-def start(book: Book, at: str) -> Recorded:
+def start(book: Book, at: str, now_us: int | None = None) -> Recorded:
     """The event to begin with: the one that ``at`` names, or the newest. Raises UsageError if there is none."""
     if at:
-        return jump(book, at)
+        return jump(book, at, now_us)
     newest = next(iter(_before(book, book.last + 1, 1)), None)
     if newest is None:
         raise UsageError("the log is empty: there is nothing to step through")
     return newest
 
 
-def jump(book: Book, text: str) -> Recorded:
-    """The event at a position or with an id, or the newest at a time, as for --as-of. Raises UsageError for no such."""
+def jump(book: Book, text: str, now_us: int | None = None) -> Recorded:
+    """The event at a position or with an id, or the newest at a time, as for ``position_of``. Raises UsageError."""
     found = book.find(text)
     if found is None:
-        position = position_of(book, text, "--at")
+        position = position_of(book, text, "--at", now_us=now_us)
         found = book.event(position) or next(iter(_before(book, position, 1)), None)
     if found is None:
         raise UsageError(f"--at {text}: the log has no event there or before")

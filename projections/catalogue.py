@@ -29,7 +29,7 @@ CREATE_META = (
     f"CREATE SEQUENCE {NUMBERS} AS integer",
 )
 
-# Serialises those who create, adopt or drop at the same time. The number means nothing.
+# Serialises those who create, adopt, change places or drop at the same time. The number means nothing.
 LOCK_META = "SELECT pg_advisory_xact_lock(7011)"
 HAS_META = f"SELECT to_regclass('{SCHEMA}.generations') IS NOT NULL"
 # Before there were generations, the tables were in the schema itself.
@@ -44,8 +44,9 @@ _COLUMNS = "number, state, version, versions, position, log_identity, writer"
 READ_ALL = f"SELECT {_COLUMNS} FROM {SCHEMA}.generations ORDER BY number"
 READ_ONE = f"SELECT {_COLUMNS} FROM {SCHEMA}.generations WHERE number = $1"
 READ_STATE = f"SELECT {_COLUMNS} FROM {SCHEMA}.generations WHERE state = $1"
-REMOVE = f"DELETE FROM {SCHEMA}.generations WHERE number = $1"
-SET_STATE = f"UPDATE {SCHEMA}.generations SET state = $2 WHERE number = $1"
+# Both only out of the states that the caller has seen: meanwhile another may have made it live.
+REMOVE = f"DELETE FROM {SCHEMA}.generations WHERE number = $1 AND state = ANY($2) RETURNING number"
+SET_STATE = f"UPDATE {SCHEMA}.generations SET state = $3 WHERE number = $1 AND state = $2 RETURNING number"
 
 # A reader keeps what it reads from being dropped: it holds this lock shared, who drops needs it alone.
 KEEP = "SELECT pg_advisory_xact_lock_shared(7012, $1)"

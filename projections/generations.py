@@ -9,13 +9,14 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from projections import catalogue
-from projections.catalogue import schema_of
 from projections.errors import NoGeneration, NotSwapped
 from projections.postgres import Connection, Database, Generation, Locked, as_generation, generations
 from projections.writer import point_views
+
+T = TypeVar("T")
 
 #: How long the writer of the live generation is held up at most by one attempt, seconds.
 GIVE_UP_S = 2.0
@@ -51,9 +52,8 @@ async def drop(database: Database, number: int) -> Generation:
         found = next((one for one in await generations(connection) if one.number == number), None)
         if found is None:
             raise NoGeneration(f"{database.place} has no generation {number}")
-        if found.state == "live":
+        if await connection.fetchval(catalogue.REMOVE, number, ["building", "ready", "previous"]) is None:
             raise NotSwapped(f"{found.name} is live: swap or roll back first")
-        await connection.execute(catalogue.REMOVE, number)
     await clean_up(database)
     return found
 
@@ -62,33 +62,44 @@ async def drop(database: Database, number: int) -> Generation:
 async def changing_places(database: Database) -> AsyncIterator[tuple[Connection, Generation | None]]:
     """A transaction in which the writer of the live generation waits, and what is live. Raises Locked if it takes long.
 
+    One at a time: what is live is live until the end of the block.
+
     What is done within is given GIVE_UP_S; the commit is not cut short, so what came of it is known.
     """
     async with database.connection() as connection, connection.transaction():
         try:
             async with asyncio.timeout(GIVE_UP_S):
                 await connection.execute(f"SET LOCAL lock_timeout = '{int(GIVE_UP_S * 1000)}ms'")
+                await connection.execute(catalogue.LOCK_META)
                 live = await _in_state(connection, "live")
                 if live is not None:
                     await connection.execute(catalogue.CLOSE_GATE, catalogue.gate_of(live.version))
-                    live = await _in_state(connection, "live")  # it may have moved while we waited
+                    live = await _in_state(connection, "live")  # its position may have moved while we waited
                 yield connection, live
         except TimeoutError as error:  # the database is there, so this is not to be told as if it were away
             raise Locked(str(error) or f"not done within {GIVE_UP_S:g} s") from error
 
 
-async def make_live(connection: Connection, number: int, live: Generation | None) -> None:
+async def make_live(connection: Connection, chosen: Generation, live: Generation | None) -> None:
     """Flip the states and the views, within ``changing_places``. What was live stays as the previous one.
 
-    The previous one, if it is not what becomes live, leaves the catalogue: see ``clean_up``.
+    The previous one, if it is not what becomes live, leaves the catalogue: see ``clean_up``. Raises as ``set_state``.
     """
+    await set_state(connection, chosen, "live")
     if live is not None:
         previous = await _in_state(connection, "previous")
-        if previous is not None and previous.number != number:
-            await connection.execute(catalogue.REMOVE, previous.number)
-        await connection.execute(catalogue.SET_STATE, live.number, "previous")
-    await connection.execute(catalogue.SET_STATE, number, "live")
-    await point_views(connection, schema_of(number))
+        if previous is not None:
+            await connection.execute(catalogue.REMOVE, previous.number, ["previous"])
+        await set_state(connection, live, "previous")
+    await point_views(connection, chosen.name)
+
+
+async def set_state(connection: Connection, one: Generation, state: str) -> None:
+    """Put ``one`` into another state. Raises NoGeneration if it is not in the one that it was seen in any more."""
+    if await connection.fetchval(catalogue.SET_STATE, one.number, one.state, state) is None:
+        raise NoGeneration(
+            f"{one.name} is no longer {one.state}: it was dropped or swapped meanwhile; nothing was changed"
+        )
 
 
 async def clean_up(database: Database) -> None:
@@ -105,8 +116,8 @@ async def clean_up(database: Database) -> None:
                     await connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
 
 
-async def patiently(database: Database, change: Callable[[], Awaitable[None]]) -> None:
-    """Try ``change`` until its locks are to be had. Raises NotSwapped when they are not within PATIENCE_S."""
+async def patiently(database: Database, change: Callable[[], Awaitable[T]]) -> T:
+    """Do ``change``, again until its locks are to be had. Raises NotSwapped when they are not within PATIENCE_S."""
     until = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -123,16 +134,19 @@ async def _bring_in(database: Database, state: str) -> Generation:
     chosen = next((one for one in await list_generations(database) if one.state == state), None)
     if chosen is None:
         raise NoGeneration(f"{database.place} has no {state} generation")
-    await patiently(database, lambda: _change(database, chosen))
+    live = await patiently(database, lambda: _change(database, chosen))
     await clean_up(database)
-    return next(one for one in await list_generations(database) if one.number == chosen.number)
+    return live
 
 
-async def _change(database: Database, chosen: Generation) -> None:
+async def _change(database: Database, chosen: Generation) -> Generation:
+    """Make ``chosen`` live; returns it as it is then, whatever others do with it later."""
     async with changing_places(database) as (connection, live):
         if live is not None:
             await _caught_up(database, chosen, live)
-        await make_live(connection, chosen.number, live)
+        await make_live(connection, chosen, live)
+        (row,) = await connection.fetch(catalogue.READ_ONE, chosen.number)
+        return as_generation(row)
 
 
 async def _caught_up(database: Database, chosen: Generation, live: Generation) -> None:

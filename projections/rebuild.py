@@ -20,8 +20,8 @@ from projections import catalogue
 from projections.errors import NoGeneration, RebuildBusy, ShadowDiffers
 from projections.filling import copy_chunks
 from projections.fold import Touched
-from projections.generations import changing_places, clean_up, list_generations, make_live, patiently
-from projections.postgres import LONG_S, Connection, Database, Generation, Unstorable, snapshot
+from projections.generations import changing_places, clean_up, list_generations, make_live, patiently, set_state
+from projections.postgres import LONG_S, Connection, Database, Generation, TableGone, Unstorable, snapshot
 from projections.refold import Progress, fold_batch, in_bulk, no_progress
 from projections.verify import Compared, Differing, compare
 from projections.writer import add_generation, add_keys, create_tables, ensure_catalogue, write_tables
@@ -54,11 +54,12 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
 async def rebuild(log: Log, database: Database, progress: Progress = no_progress, *, swap: bool = False) -> Rebuilt:
     """Build a generation of this program's version; ``swap``: and make it live, else it is ``ready`` to be.
 
-    Raises RebuildBusy, LogMismatch (the live generation is another log's), ShadowDiffers (it is left as it is, to be
-    looked at), NotSwapped (the handover found no room), FoldError, DatabaseUnavailable and LogUnavailable.
+    Raises RebuildBusy, LogMismatch (the live generation is another log's, or of more of it than there is), NoGeneration
+    (what was being built was dropped), ShadowDiffers (it is left as it is, to be looked at), NotSwapped (the handover
+    found no room), FoldError, DatabaseUnavailable and LogUnavailable.
     """
     async with _sole_builder(database) as token:
-        shadow = await _begin(database, await log.identity(), token)
+        shadow = await _begin(log, database, token)
         builder = _Builder(log, database, shadow, token, progress)
         started = time.perf_counter()
         await builder.fill()
@@ -136,9 +137,9 @@ class _Builder:
                 raise TimeoutError(f"the live generation is at {target}, {self._shadow.name} at {self.folded}")
             await self._write(connection)
             if state == "live":
-                await make_live(connection, self._shadow.number, live)
+                await make_live(connection, self._shadow, live)
             else:
-                await connection.execute(catalogue.SET_STATE, self._shadow.number, state)
+                await set_state(connection, self._shadow, state)
         self._is_written()
 
     async def _catch_up(self) -> None:
@@ -186,8 +187,8 @@ class _Builder:
 
     async def _write(self, connection: Connection) -> None:
         if self.folded > self._written:
+            await self._move(connection)  # first: it tells whether there are tables still
             await write_tables(connection, self._shadow.name, self._views.cut(self._touched or ()))
-            await self._move(connection)
 
     async def _move(self, connection: Connection) -> None:
         moved = await connection.fetchval(
@@ -219,26 +220,37 @@ async def _sole_builder(database: Database) -> AsyncIterator[str]:
             raise RebuildBusy(f"{database.place}: another rebuild is under way")
         try:
             yield uuid.uuid4().hex
+        except TableGone as error:
+            raise NoGeneration(f"{database.place}: the projections were dropped meanwhile ({error})") from error
         finally:
             if not connection.is_closed():
                 await connection.execute(catalogue.END_BUILD)
 
 
-async def _begin(database: Database, log_identity: str, token: str) -> Generation:
+async def _begin(bus: Log, database: Database, token: str) -> Generation:
     """A new generation in the catalogue, in place of one that was not finished or not swapped in."""
     async with database.connection() as connection, connection.transaction():
         await connection.execute(catalogue.LOCK_META)
         await ensure_catalogue(connection)
-    for one in await list_generations(database):
+    log_identity = await bus.identity()
+    every = await list_generations(database)
+    last = await bus.last_position()  # after the others: the log goes on meanwhile
+    for one in every:
         if one.state == "live" and one.log_identity != log_identity:
             raise LogMismatch(
                 f"{database.place} was projected from the log {one.log_identity}, not from {log_identity}: "
                 "use its own log, or drop them (driftline projections drop --all)"
             )
+        if one.state == "live" and one.position > last:
+            raise LogMismatch(
+                f"{one.name} is live and shows position {one.position}, the log {log_identity} ends at {last}: "
+                "events were lost (see driftline audit); to have the projections as the log is now, drop them "
+                "(driftline projections drop --all)"
+            )
         if one.state in ("building", "ready"):
             log.info("dropped, to be built anew", generation=one.name, state=one.state, position=one.position)
             async with database.connection() as connection:
-                await connection.execute(catalogue.REMOVE, one.number)
+                await connection.execute(catalogue.REMOVE, one.number, ["building", "ready"])
     await clean_up(database)
     async with database.connection() as connection, connection.transaction():
         return await add_generation(connection, database, "building", log_identity, token)

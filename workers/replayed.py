@@ -91,10 +91,27 @@ class _Life:
         #: (input position, slot and version): an effect that was asked for.
         self.effects: dict[tuple[int, str], AnyEffect] = dict(before.effects) if before else {}
         self.decided = 0
+        #: The order of the newest decision that was said.
+        self.said = -1
 
     def reads(self, r: Recorded) -> bool:
         """Whether this life is handed ``r``."""
         return not self.subject or matches(self.subject, subject_of(r.event))
+
+    def settled(self, r: Recorded) -> _Expected | None:
+        """What was expected under the id of ``r``, which the log shows now; None if nothing was."""
+        dying, found = self.dying.pop(r.id, None), self.expected.pop(r.id, None)
+        if found is not None:
+            self.said = max(self.said, found.order)
+        return found or dying
+
+    def late(self) -> list[str]:
+        """What is still expected although the worker, which says things in order, has said what it decided later."""
+        return [name for name, one in self.expected.items() if one.order < self.said]
+
+    def until(self, position: int) -> list[str]:
+        """What is still expected of inputs up to ``position``."""
+        return [name for name, one in self.expected.items() if one.input.position <= position]
 
     def take(self, output: Output | None, input: Recorded) -> None:
         """Note what was decided on ``input``."""
@@ -136,14 +153,15 @@ class Replay:
             self._lives[(), ""] = _Life(self._worker, None, None)
         for index, r in enumerate(self._records):
             while waiting and waiting[-1].position < r.position:
+                self._ended(waiting[-1])
                 self._begin(waiting.pop(), index)
             self._step(r)
             if len(self._divergences) >= self._most:
                 break
             if index % 10_000 == 0:
                 self._progress(index, len(self._records))
-        else:
-            self._end()
+        for life in self._lives.values():
+            self._not_said(life, life.late())
         return Verdict(
             worker=self._worker.name,
             equal=not self._divergences,
@@ -155,6 +173,18 @@ class Replay:
             open=sum(len(life.expected) for life in self._lives.values()),
             divergences=sorted(self._divergences, key=lambda one: one.position)[: self._most],
         )
+
+    def _ended(self, start: WorkerStarted) -> None:
+        """The life before ``start`` is over: its checkpoint says up to where all that it decided is in the log."""
+        life = self._lives.get((start.hosts, start.subject))
+        if life is not None:
+            self._not_said(life, life.until(start.checkpoint))
+
+    def _not_said(self, life: _Life, ids: Iterable[str]) -> None:
+        for name in ids:
+            one = life.expected.pop(name)
+            position, now = one.input.position, one.envelope.event
+            self._divergences.append(self._divergence("not said then", position, name, None, now, one.input, life))
 
     def _begin(self, start: WorkerStarted, index: int) -> None:
         """A new life: fold what was there, and decide again on what lies above the checkpoint, as the runner does."""
@@ -189,9 +219,11 @@ class Replay:
         """Whether the worker would say ``r`` today; if not, that is noted, and the lives go on as the log says."""
         if r.id.startswith(tuple(f"{self._worker.name}:{what}:" for what in ("due", "wake", "start"))):
             self._by_clock += 1
+            if isinstance(r.event, WorkerStarted) and (begun := self._lives.get((r.event.hosts, r.event.subject))):
+                self._not_said(begun, begun.until(r.event.position))  # it says so after all that it decided again
             return True
         for life in self._lives.values():
-            found = life.expected.pop(r.id, None) or life.dying.pop(r.id, None)
+            found = life.settled(r)
             if found is not None:
                 return self._compared(r, found, life)
         found_outcome = self._outcome(r)
@@ -248,18 +280,9 @@ class Replay:
                     name: one for name, one in life.expected.items() if one.input.position != divergence.position
                 }
                 self._begin(start, index)
-                self._lives[key].expected |= expected
-
-    def _end(self) -> None:
-        """What was decided and never said: a divergence, unless the log just ends before."""
-        last = {id(life): _last_said(life) for life in self._lives.values()}
-        for life in self._lives.values():
-            for name, (envelope, cause, order) in list(life.expected.items()):
-                if order < last[id(life)]:
-                    del life.expected[name]
-                    self._divergences.append(
-                        self._divergence("not said then", cause.position, name, None, envelope.event, cause, life)
-                    )
+                begun = self._lives[key]
+                begun.expected |= expected
+                begun.decided, begun.said = life.decided, life.said
 
     def _divergence(
         self,
@@ -286,12 +309,6 @@ def _times_of(worker: str, records: Iterable[Recorded]) -> dict[int, list[tuple[
             if number.isdecimal():
                 times.setdefault(int(number), []).append((r.position, r.time_us))
     return times
-
-
-def _last_said(life: _Life) -> int:
-    """The order of the last decision of ``life`` that the log shows."""
-    waiting = {one.order for one in life.expected.values()}
-    return max((order for order in range(life.decided) if order not in waiting), default=-1)
 
 
 def _slot(effect: AnyEffect) -> str:

@@ -1,4 +1,4 @@
-"""Writing a recorded log into an empty stream, each message at the position that it had."""
+"""Writing a recorded log into a stream, each message at the position that it had."""
 
 from collections.abc import Callable, Sequence
 from uuid import uuid4
@@ -15,9 +15,10 @@ _BATCH = 500
 async def restore(
     connection: Connection, raws: Sequence[Raw], progress: Callable[[int, int], None] = lambda done, until: None
 ) -> int:
-    """Append ``raws``, whose positions are 1, 2, 3, …; returns how many there were. Their times are those of now.
+    """Append ``raws``, whose positions go on one by one where the stream ends; returns how many there were.
 
-    Raises LogMismatch when one came to another position, because somebody else appends; LogUnavailable.
+    Their times are those of now. Raises LogMismatch when one came to another position, because somebody else
+    appends; LogUnavailable.
     """
     acks = Acks(connection)
     await acks.open()

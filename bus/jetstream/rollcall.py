@@ -10,8 +10,9 @@ from nats.aio.msg import Msg
 from bus.errors import LogUnavailable
 from bus.jetstream.connection import Connection
 
-#: How long the first answer may take, and how long each further one may be behind the one before, seconds.
-FIRST_S, NEXT_S = 1.0, 0.25
+#: How long the first answer may take, and how long each further one may be behind the one before, seconds: more than
+#: what a busy process needs to say how it stands.
+FIRST_S, NEXT_S = 1.0, 0.45
 
 log = structlog.get_logger("rollcall")
 

@@ -13,7 +13,8 @@ from bus.envelope import Recorded, Rejected
 from bus.errors import LogMismatch
 from bus.log import Batch, Log
 from driftline.book.events import END, EventIndex
-from driftline.book.sheets import Sheets, path_of
+from driftline.book.sheets import Sheets
+from driftline.book.shelf import path_of
 from driftline.book.versions import RowVersions, fold
 from projections.edition import CURRENT
 from projections.fold import Key, Row
@@ -54,7 +55,7 @@ class Book:
 
     def event(self, position: int) -> Recorded | None:
         """The event at ``position``; None if there is none."""
-        return self._events.at(position)
+        return self._events.at(position) if 0 < position < END else None
 
     def find(self, id: str) -> Recorded | None:
         """The event with this id; None if there is none."""
@@ -125,7 +126,7 @@ class Book:
         last, start = await log.last_position(), self.last
         if last < start:
             raise self._lost(f"ends at {last}; it had {start} events when last looked at")
-        await self._check(log, start)
+        await self._check(log)
         pending = Batch([], [], start)
         async for batch in log.read(start, last):
             pending = Batch(pending.records + batch.records, pending.rejects + batch.rejects, batch.last)
@@ -136,11 +137,12 @@ class Book:
         if pending.last > self.last:
             self._events.add(pending)
 
-    async def _check(self, log: Log, position: int) -> None:
+    async def _check(self, log: Log) -> None:
         """A log that lost its end and then grew past it again would make a book of two histories."""
-        known = self.event(position)
+        known = self._events.newest()
         if known is None:
             return
+        position = known.position
         async for batch in log.read(position - 1, position):
             for r in batch.records:
                 if (r.id, r.stored_us) != (known.id, known.stored_us):

@@ -46,6 +46,11 @@ class EventIndex:
         rows = self._sheets.read("SELECT position, stored_us, data FROM events WHERE position = ?", (position,))
         return next(_records(rows), None)
 
+    def newest(self) -> Recorded | None:
+        """The last event, wherever what is no event may follow; None if there is none."""
+        rows = self._sheets.read("SELECT position, stored_us, data FROM events ORDER BY position DESC LIMIT 1")
+        return next(_records(rows), None)
+
     def between(self, after: int, until: int) -> Iterator[Recorded]:
         """The events at positions ``after < position <= until``, in order."""
         while True:

@@ -1,18 +1,15 @@
 """The SQLite file of a book. It is a cache: made from a log, thrown away and made anew whenever in doubt."""
 
-import fcntl
 import hashlib
-import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from platformdirs import user_cache_path
-
 from bus.events import EVENT_TYPES, tag_of
 from bus.upcasting import UPCASTERS
+from driftline.book.shelf import alone
 from driftline.errors import NotDone
 
 #: Raise it when what the file holds changes: files of another format are made anew.
@@ -33,18 +30,6 @@ CREATE INDEX events_by_time ON events (stored_us, position);
 """
 
 
-def books_folder() -> Path:
-    """Where books are kept: ``$DRIFTLINE_CACHE``, else the user's cache folder."""
-    return Path(os.environ.get("DRIFTLINE_CACHE") or user_cache_path("driftline")) / "books"
-
-
-def path_of(identity: str, folder: Path | None = None) -> Path:
-    """The file of the book of the log with this identity. Creates the folder if need be."""
-    folder = folder or books_folder()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder / _name(identity)
-
-
 class Sheets:
     """An open file. Raises NotDone when it cannot be used, naming the file."""
 
@@ -52,8 +37,7 @@ class Sheets:
         self.path = path
         self._identity = identity
         # One at a time: nobody may open the file while it is unlinked and made anew.
-        with _told(path), Path(f"{path}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with _told(path), alone(path):
             self.db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
             if not self._usable():
                 self._make_anew()
@@ -130,20 +114,3 @@ def _told(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.DatabaseError, OSError) as error:
         raise NotDone(f"the book {path} of the log: {error}") from error
-
-
-def known_last(identity: str, folder: Path | None = None) -> int:
-    """How far the book of the log with this identity goes; 0 if there is none on this machine."""
-    path = (folder or books_folder()) / _name(identity)
-    if not path.exists():
-        return 0
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
-        try:
-            row = db.execute("SELECT value FROM about WHERE name = 'events_to'").fetchone()
-        except sqlite3.DatabaseError:  # torn, or being made
-            return 0
-    return int(row[0]) if row else 0
-
-
-def _name(identity: str) -> str:
-    return f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.book"

@@ -31,8 +31,8 @@ def bisect(reading: Reading, predicate: tuple[str, ...], after: str, before: str
 async def _bisect(reading: Reading, text: str, after: str, before: str, *, as_json: bool) -> None:
     async with open_past(reading) as past:
         book = past.book
-        start = position_of(book, after, "--after") if after else 0
-        until = position_of(book, before, "--before") if before else past.position
+        start = position_of(book, after, "--after", now_us=past.now_us) if after else 0
+        until = position_of(book, before, "--before", now_us=past.now_us) if before else past.position
         if start >= until:
             raise UsageError(f"--after {after}: position {start} is not before the end, {until}")
         asked = parse(text, lambda table, key: key_in(book, until, table, key))

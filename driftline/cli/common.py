@@ -76,6 +76,10 @@ def reading_options(command: F) -> F:
     return with_reading  # type: ignore[return-value]  # click replaces the signature
 
 
+#: Of every command that writes a recording.
+force_option = click.option("--force", is_flag=True, help="Replace the file of the recording if there is one.")
+
+
 def device_options(command: F) -> F:
     """``server_options`` of what asks the devices: they keep no past, so ``--as-of`` and ``--log`` are refused."""
 

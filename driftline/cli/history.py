@@ -91,7 +91,9 @@ def diff(reading: Reading, start: str, end: str, table: str | None, about: tuple
 
 async def _diff(reading: Reading, start: str, end: str, table: str, about: tuple[str, ...], *, as_json: bool) -> None:
     async with open_past(reading) as past:
-        after, until = position_of(past.book, start, "FROM"), position_of(past.book, end, "TO")
+        after, until = (
+            position_of(past.book, text, name, now_us=past.now_us) for text, name in ((start, "FROM"), (end, "TO"))
+        )
         if after > until:
             raise UsageError(f"FROM {start}: position {after} comes after TO, {until}")
         changes = list(differences(past.book, after, until, table, about))

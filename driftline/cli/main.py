@@ -29,6 +29,7 @@ COMMANDS = {
     "reconcile": ("reconcile", "reconcile"),
     "cloud": ("cloud", "cloud"),
     "audit": ("audit", "audit"),
+    "books": ("books", "books"),
     "record": ("record", "record"),
     "replay": ("record", "replay"),
     "history": ("history", "history_of"),

@@ -11,14 +11,14 @@ import msgspec
 from bus.envelope import Recorded
 from bus.events import tag_of
 from bus.log import RawLog
-from bus.recording import RecordedLog, open_recording, write_recording
-from driftline.cli.common import people, print_json, print_table, printable, reading_options, run
+from bus.recording import RecordedLog, open_recording
+from driftline.cli.common import force_option, people, print_json, print_table, printable, reading_options, run
 from driftline.errors import NotDone, UsageError
 from driftline.masking import FIELDS, masked
 from driftline.parts import all_workers
 from driftline.questions import moment
 from driftline.reading import Reading, open_log, open_past
-from driftline.recording import Selection, recorded
+from driftline.recording import Destination, Selection, recorded
 from driftline.replaying import load, replayed_by, workers_of
 from workers.replayed import Divergence, Replay, Verdict
 
@@ -28,8 +28,11 @@ from workers.replayed import Divergence, Replay, Verdict
 @click.option("--correlation", default="", metavar="ID", help="Only this story, and the world it stands on.")
 @click.option("--about", default="", metavar="NAME", help="Only the stories that concern this port, host, …")
 @click.option("--mask", multiple=True, type=click.Choice([*FIELDS, "all"]), help="Replace these (repeatable).")
+@force_option
 @reading_options
-def record(reading: Reading, file: Path, correlation: str, about: str, mask: tuple[str, ...], as_json: bool) -> None:
+def record(
+    reading: Reading, file: Path, correlation: str, about: str, mask: tuple[str, ...], force: bool, as_json: bool
+) -> None:
     """Write the log, or a part of it, to FILE (packed if it ends in .gz): a bug report that can be replayed anywhere.
 
     Every command that reads takes it by --log FILE.
@@ -39,10 +42,14 @@ def record(reading: Reading, file: Path, correlation: str, about: str, mask: tup
     if reading.as_of:
         raise UsageError("--as-of: a recording has the whole log; give --as-of when you read it")
     kinds = [*FIELDS] if "all" in mask else [*dict.fromkeys(mask)]
-    run(_record(reading, file, Selection(correlation=correlation, about=about), kinds, as_json=as_json))
+    destination = Destination(file, "FILE", force=force)
+    selection = Selection(correlation=correlation, about=about)
+    run(_record(reading, file, destination, selection, kinds, as_json=as_json))
 
 
-async def _record(reading: Reading, file: Path, selection: Selection, kinds: list[str], *, as_json: bool) -> None:
+async def _record(
+    reading: Reading, file: Path, destination: Destination, selection: Selection, kinds: list[str], *, as_json: bool
+) -> None:
     if selection.document():
         async with open_past(reading) as past:
             header, raws = await recorded(past.log, selection, past.book, reading.progress)
@@ -52,10 +59,7 @@ async def _record(reading: Reading, file: Path, selection: Selection, kinds: lis
     if kinds:
         said = dict.fromkeys(header.selection, "masked")
         header, raws = msgspec.structs.replace(header, masked=kinds, selection=said), masked(raws, kinds)
-    try:
-        size = write_recording(file, header, raws)
-    except OSError as error:
-        raise UsageError(f"FILE {file}: {error.strerror}") from error
+    size = destination.write(header, raws)
     if as_json:
         print_json({"file": str(file), "messages": len(raws), "bytes": size, "header": header})
     else:
@@ -126,13 +130,11 @@ async def _check(reading: Reading, worker: str, patch: str | None, most: int, as
     chosen = workers_of(worker, all_workers(), patch)
     async with open_log(reading) as log:
         records = await _records(log)
-        part = _part_of(log)
+        caveats = _caveats(log)
     if not records:
         raise UsageError("the log is empty: there is nothing to compare")
-    if part:
-        click.echo(
-            f"driftline: {part}; what lies outside of it is missing here, and may be why a worker diverges", err=True
-        )
+    for caveat in caveats:
+        click.echo(f"driftline: {caveat}", err=True)
     verdicts = [Replay(one, records, most=most, progress=reading.progress).run() for one in chosen]
     if as_json:
         print_json([_document(verdict) for verdict in verdicts])
@@ -146,12 +148,23 @@ async def _check(reading: Reading, worker: str, patch: str | None, most: int, as
         )
 
 
-def _part_of(log: RawLog) -> str:
-    """What a recording of a part of a log is of; empty for a whole one."""
-    if not isinstance(log, RecordedLog) or not log.header.selection:
-        return ""
-    of = " ".join(f"{name} {value}" for name, value in log.header.selection.items())
-    return f"the recording holds a part of the log: {of}"
+def _caveats(log: RawLog) -> list[str]:
+    """Why a recording may diverge although no worker decides otherwise; nothing for one that is whole and open."""
+    if not isinstance(log, RecordedLog):
+        return []
+    header, caveats = log.header, list[str]()
+    if header.selection:
+        of = " ".join(f"{name} {value}" for name, value in header.selection.items())
+        caveats.append(
+            f"the recording holds a part of the log: {of}; what lies outside of it is missing here, and may be why a "
+            "worker diverges"
+        )
+    if header.masked:
+        caveats.append(
+            f"the recording is masked ({', '.join(header.masked)}): what is chosen by its order, as the lowest address "
+            "that is free, may be why a worker diverges"
+        )
+    return caveats
 
 
 async def _records(log: RawLog) -> list[Recorded]:

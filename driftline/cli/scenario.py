@@ -11,12 +11,11 @@ from rich.tree import Tree
 
 from bus.envelope import Recorded
 from bus.events import HostAdded
-from bus.recording import write_recording
 from bus.subjects import key_of, name_of
-from driftline.cli.common import configure_logging, people, print_json, printable, run
-from driftline.errors import NotDone, UsageError
+from driftline.cli.common import configure_logging, force_option, people, print_json, printable, run
+from driftline.errors import NotDone
 from driftline.invariants import Violation
-from driftline.recording import simulated
+from driftline.recording import Destination, simulated
 from driftline.scenario import Played, ScenarioFile, load
 from driftline.scenario.play import Check, Told
 from driftline.scenario.real import play_really
@@ -46,23 +45,27 @@ _LEFT_OUT = frozenset({"az", "port", "instance", "name", "received_us", "detecte
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the log to this file, for --log of the commands that ask questions.",
 )
+@force_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, all else on stderr.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="error")
-def scenario(file: Path, on: str, log_level: str, recording: Path | None, *, whole: bool, as_json: bool) -> None:
+def scenario(
+    file: Path, on: str, log_level: str, recording: Path | None, *, force: bool, whole: bool, as_json: bool
+) -> None:
     """Play FILE (examples/*.toml): its world, its steps and what is to come of each; who reaches whom at the end.
 
     Exit 0 only if all of it came.
     """
     configure_logging(log_level)
     loaded = load(file)
+    destination = None if recording is None else Destination(recording, "--record", force=force)
     if not as_json:
         _announce(loaded)
     try:
         played = _play(loaded, on, quiet=as_json, whole=whole)
     except Violation as violation:
         raise NotDone(str(violation)) from violation
-    if recording is not None:
-        _record(recording, played)
+    if destination is not None:
+        destination.write(*simulated(played.records, f"scenario, {played.title}"))
     if as_json:
         print_json(_document(played))
     else:
@@ -85,13 +88,6 @@ def _play(file: ScenarioFile, on: str, *, quiet: bool, whole: bool) -> Played:
 
     run(really())
     return answer[0]
-
-
-def _record(path: Path, played: Played) -> None:
-    try:
-        write_recording(path, *simulated(played.records, f"scenario, {played.title}"))
-    except OSError as error:
-        raise UsageError(f"--record {path}: {error.strerror or error}") from error
 
 
 def _announce(file: ScenarioFile) -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bus.recording import write_recording
-from driftline.cli.common import people, print_json, print_table, progress_console
+from driftline.cli.common import force_option, people, print_json, print_table, progress_console
 from driftline.errors import NotDone, UsageError
-from driftline.recording import simulated
+from driftline.recording import Destination, simulated
 from driftline.simulator.campaign import Tally, cores, outcomes
 from driftline.simulator.run import Failure, Outcome, Run, play
 from driftline.simulator.scenario import Scenario, draw
@@ -36,6 +35,7 @@ SHOWN_MAX = 3
 @click.option(
     "--record", type=click.Path(path_type=Path, dir_okay=False), help="With --seed: keep its log in this file."
 )
+@force_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, all else on stderr.")
 def simulate(
     seeds: int,
@@ -45,6 +45,7 @@ def simulate(
     shrink_seconds: float,
     record: Path | None,
     *,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Run the real workers over a log in memory, in virtual time, under faults, and check what must hold.
@@ -54,19 +55,17 @@ def simulate(
     if record is not None and seed is None:
         raise UsageError("--record: say which run, by --seed")
     if seed is not None:
-        _one(seed, shrink_seconds, record, as_json=as_json)
+        destination = None if record is None else Destination(record, "--record", force=force)
+        _one(seed, shrink_seconds, destination, as_json=as_json)
     else:
         _many(first, seeds, jobs or cores(), shrink_seconds, as_json=as_json)
 
 
-def _one(seed: int, shrink_seconds: float, record: Path | None, *, as_json: bool) -> None:
+def _one(seed: int, shrink_seconds: float, destination: Destination | None, *, as_json: bool) -> None:
     scenario = draw(seed)
     run = play(scenario)
-    if record is not None:
-        try:
-            write_recording(record, *simulated(run.records, f"simulated, seed {seed}, {run.outcome.theme}"))
-        except OSError as error:
-            raise UsageError(f"--record {record}: {error.strerror}") from error
+    if destination is not None:
+        destination.write(*simulated(run.records, f"simulated, seed {seed}, {run.outcome.theme}"))
     if as_json:
         print_json({"outcome": run.outcome, "actions": scenario.actions, "log": whole(run.records)})
     else:

@@ -8,7 +8,7 @@ from bus.envelope import Recorded
 from driftline.book import Book
 from driftline.cli.common import people, print_json, reading_options, run
 from driftline.errors import UsageError
-from driftline.reading import Reading, open_past
+from driftline.reading import Past, Reading, open_past
 from driftline.stepping import panes, start
 from driftline.tui import pictures
 
@@ -30,19 +30,19 @@ def step(reading: Reading, at: str, breakpoint_at: str, as_json: bool) -> None:
 
 async def _step(reading: Reading, at: str, breakpoint_at: str, *, as_json: bool) -> None:
     async with open_past(reading) as past:
-        r = start(past.book, at)
+        r = start(past.book, at, past.now_us)
         if as_json:
             print_json(panes(past.book, r))
         elif sys.stdout.isatty() and sys.stdin.isatty():
-            await _interactive(past.book, r, breakpoint_at)
+            await _interactive(past, r, breakpoint_at)
         else:
             _print(past.book, r)
 
 
-async def _interactive(book: Book, r: Recorded, breakpoint_at: str) -> None:
+async def _interactive(past: Past, r: Recorded, breakpoint_at: str) -> None:
     from driftline.tui.stepper import Stepper  # noqa: PLC0415  # Textual takes longer to load than a print to be done
 
-    await Stepper(book, r, breakpoint_at).run_async()
+    await Stepper(past.book, r, breakpoint_at, past.now_us).run_async()
 
 
 def _print(book: Book, r: Recorded) -> None:

@@ -32,7 +32,7 @@ UNKNOWN = "-"
 @click.option(
     "--every",
     "every_s",
-    type=click.FloatRange(min=0.3, max=3600),
+    type=click.FloatRange(min=0.5, max=3600),
     help=f"Seconds between two looks. [default: {EVERY_S:g}] With --json: a document a line, for as long as it runs.",
 )
 @server_options()

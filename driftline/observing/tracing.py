@@ -50,7 +50,8 @@ class _StoryIds(RandomIdGenerator):
 class Tracing:
     """What the spans of this process go to. Each worker is a service of its own, wherever it runs.
 
-    ``processor`` gets them all. Which stories are sampled is said by OTEL_TRACES_SAMPLER; all of them by default.
+    ``processor`` gets them all. Which stories are sampled is said by OTEL_TRACES_SAMPLER, all of them by default, when
+    they begin: no sampler is asked again about one that was left out.
     """
 
     def __init__(self, processor: SpanProcessor) -> None:
@@ -111,6 +112,11 @@ def _linked(traceparent: str | UnsetType) -> list[Link]:
     return [Link(context)] if context.is_valid else []
 
 
+def _left_out(traceparent: str | UnsetType) -> bool:
+    """Whether a story is not sampled: it needs no spans, and its context goes on as it is."""
+    return traceparent is not UNSET and traceparent.endswith("-00")
+
+
 class _Open:
     """A span of a decision, and how many of its events are not on disk yet."""
 
@@ -162,6 +168,9 @@ class TracedWorkers(Watch):
 
     def decided(self, machine: Machine, output: Output) -> Output:
         output = self._inner.decided(machine, output)
+        told_in = {one.traceparent for one in output.envelopes} | {one.traceparent for one in output.effects}
+        if all(map(_left_out, told_in)):
+            return output
         cause = self._taken.get(output.position)
         spans: dict[str, _Open] = {}
         envelopes = []
@@ -216,6 +225,8 @@ class TracedWorkers(Watch):
         self, machine: Machine, planned: Planned, result: Result, envelopes: list[Envelope], now_us: int
     ) -> list[Envelope]:
         envelopes = self._inner.settled(machine, planned, result, envelopes, now_us)
+        if _left_out(planned.traceparent):
+            return envelopes
         span = self._tracing.start(
             machine.worker.name,
             type(planned.effect).__name__,

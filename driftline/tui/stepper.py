@@ -62,10 +62,11 @@ class Stepper(App[None]):
     ENABLE_COMMAND_PALETTE = False
     AUTO_FOCUS = ""  # keys are the debugger's, until a question is asked
 
-    def __init__(self, book: Book, r: Recorded, breakpoint_at: str = "") -> None:
-        """Raises PredicateError for a breakpoint that is none."""
+    def __init__(self, book: Book, r: Recorded, breakpoint_at: str = "", now_us: int | None = None) -> None:
+        """``now_us``: as in ``reading.Past``. Raises PredicateError for a breakpoint that is none."""
         super().__init__()
         self.book, self.r = book, r
+        self._now_us = now_us
         self._judge = Judge(book)
         self._asking = ""
         self.breakpoint_text = ""
@@ -145,7 +146,7 @@ class Stepper(App[None]):
         self._close_question()
         try:
             if self._asking == "jump":
-                self.show(stepping.jump(self.book, text))
+                self.show(stepping.jump(self.book, text, self._now_us))
             else:
                 self.set_breakpoint(text)
                 self.action_run(back=False)

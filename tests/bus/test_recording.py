@@ -1,6 +1,7 @@
 """A recording holds the log as it was, whatever was in it."""
 
 import gzip
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,29 @@ async def test_other_content_is_another_log(tmp_path: Path) -> None:
         write_recording(tmp_path / name, header(), [Raw(p, "s", b"{}", 0) for p in positions])
     one, other, same = [await open_recording(tmp_path / name).identity() for name in "abc"]
     assert one == same != other
+
+
+def test_a_file_that_is_there_is_replaced_only_by_force(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    write_recording(path, header(), [])
+    with pytest.raises(FileExistsError, match="it exists already"):
+        write_recording(path, header(), [Raw(1, "s", b"{}", 0)])
+    assert open_recording(path).header.messages == 0
+    write_recording(path, header(), [Raw(1, "s", b"{}", 0)], force=True)
+    assert open_recording(path).header.messages == 1
+    with pytest.raises(FileExistsError, match="it is no file"):
+        write_recording(tmp_path, header(), [], force=True)
+
+
+def test_who_comes_while_we_write_is_not_overwritten(tmp_path: Path) -> None:
+    class Slow(list[Raw]):
+        def __iter__(self) -> Iterator[Raw]:
+            (tmp_path / "a").write_text("another's")
+            return super().__iter__()
+
+    with pytest.raises(FileExistsError):
+        write_recording(tmp_path / "a", header(), Slow())
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("a", "another's")]
 
 
 @pytest.mark.parametrize(

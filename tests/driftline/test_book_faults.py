@@ -142,6 +142,18 @@ async def test_a_log_that_lost_its_end_and_grew_again_is_refused(records: list[R
     assert book.last == 400
 
 
+async def test_a_log_that_grew_again_is_refused_also_where_the_book_ends_with_what_is_no_event(
+    records: list[Recorded], tmp_path: Path
+) -> None:
+    log = logged(records[:300])
+    await log.append_raw("dl.nothing", b"no event", stored_us=301 * SECOND)
+    book = await open_book(log, folder=tmp_path)
+    assert (book.last, len(book.rejects())) == (301, 1)
+    with pytest.raises(LogMismatch, match="another event at 300"):
+        await book.catch_up(logged(records, start_s=7))
+    book.close()
+
+
 async def test_a_full_disk_is_told_and_mended(records: list[Recorded], tmp_path: Path, whole: object) -> None:
     book = await open_book(logged([]), folder=tmp_path)
     pages = book._sheets.db.execute("PRAGMA page_count").fetchone()[0]

@@ -8,13 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.decoding import Raw, decode_batch
-from bus.envelope import Recorded
+from bus.envelope import Envelope, Recorded, encode
 from bus.events import InstanceDeleteRequested, PortAllocated, SpawnRequested, SubnetCreated
 from bus.memory import MemoryLog
 from bus.recording import open_recording
+from bus.subjects import subject_of
 from driftline.errors import UsageError
 from driftline.masking import FIELDS, _Mask, masked
+from driftline.parts import all_workers
 from projections.refold import refold
+from workers.replayed import Replay
 
 RECORDED = Path(__file__).parent.parent / "recorded"
 LOGS = ("v1-real-load", "v1-policies", "v1-bulk", "v1-vpcs", "v1-host-local")
@@ -94,6 +97,20 @@ async def test_a_name_may_be_a_word_of_the_language() -> None:
     last = records_of(hidden)[-1]
     assert isinstance(last.event, InstanceDeleteRequested)
     assert (last.event.instance != "port", last.actor) == (True, "nova")
+
+
+@pytest.mark.parametrize("name", ["port", "nova", "7", "10", "fa", "allocated"])
+async def test_what_an_id_says_of_worker_position_and_event_stays_whatever_names_there_are(name: str) -> None:
+    raws = await raws_of("v1-real-load")
+    event = SpawnRequested(instance=name, name=name, az="az1", label="web")
+    spawn = Envelope(id="q", event=event, cause="", correlation="q", actor="me", time_us=1)
+    raws.append(Raw(raws[-1].position + 1, subject_of(event), encode(spawn), 1))
+    hidden = records_of(masked(raws, ["names"]))
+    said = [(r.id, other.id) for r, other in zip(records_of(raws), hidden, strict=True) if r.id.startswith("ipam:")]
+    assert len(said) > 10
+    assert [one.split(":")[:3] for one, _ in said] == [other.split(":")[:3] for _, other in said]
+    for worker in ("nova", "compute", "ipam", "cnc"):
+        assert Replay(all_workers()[worker], hidden[:-1]).run().equal
 
 
 @given(st.ip_addresses(v=4), st.ip_addresses(v=4))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from bus.recording import write_recording
+from bus.recording import open_recording, write_recording
 from driftline.cli.main import cli
 from driftline.errors import NotDone, UsageError
 from driftline.recording import simulated
@@ -83,3 +83,46 @@ def test_step_prints_the_panes_where_there_is_no_terminal(recording: Path) -> No
     assert newest["position"] == newest["last"]
     with pytest.raises(UsageError, match="step has --at"):
         ask(recording, "step", "--as-of", "5")
+
+
+RECORDS = (
+    ("record", "FILE", ["--log", "{log}", "{file}"]),
+    ("simulate", "--record", ["--seed", "3", "--record", "{file}"]),
+    ("scenario", "--record", [str(EXAMPLE), "--record", "{file}"]),
+)
+
+
+@pytest.mark.parametrize(("command", "option", "words"), RECORDS, ids=[command for command, _, _ in RECORDS])
+def test_a_recording_replaces_no_file_unless_it_is_told_to(
+    command: str, option: str, words: list[str], recording: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "bug.jsonl"
+    file.write_text("of yesterday")
+    call = [command, *(word.format(log=recording, file=file) for word in words)]
+    refused = CliRunner().invoke(cli, call)
+    assert isinstance(refused.exception, UsageError)
+    assert str(refused.exception) == f"{option} {file}: it exists already; --force replaces a file"
+    assert file.read_text() == "of yesterday"
+    CliRunner().invoke(cli, [*call, "--force"], catch_exceptions=False)
+    assert open_recording(file).header.messages > 0
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("position", ["9" * 20, "0"])
+def test_a_position_that_no_log_has_is_refused(recording: Path, position: str) -> None:
+    with pytest.raises(UsageError, match=f"EVENT: the log has no event with the id or position {position}"):
+        ask(recording, "causes", position)
+
+
+def test_a_time_before_all_logs_is_before_the_first_event(recording: Path) -> None:
+    assert document(recording, "ports", "--as-of", f"{'9' * 15}d") == []
+
+
+def test_how_long_ago_is_counted_from_the_end_of_a_recording(recording: Path) -> None:
+    ended_us = document(recording, "why", "db-0")["now_us"]
+    answer = document(recording, "why", "db-0", "--as-of", "2m ago")
+    assert answer["now_us"] == ended_us - 120_000_000
+    assert 0 < answer["position"] < document(recording, "why", "db-0")["position"]
+    assert document(recording, "step", "--at", "2m")["event"]["position"] == answer["position"]
+    between = document(recording, "diff", "2m", "0s")
+    assert between["from"] == answer["position"] < between["to"]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.envelope import Recorded
-from bus.events import PortAllocated, WorkerStarted
+from bus.events import LeafVlanAdded, LeafVlanRemoved, PortAllocated, PortPlugged, PortUnplugged, WorkerStarted
 from driftline.parts import all_workers
 from driftline.simulator.run import play
 from driftline.simulator.scenario import draw
@@ -144,3 +144,28 @@ def test_more_than_the_first_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -
     planted.report_when_one_leaf_has_acknowledged(monkeypatch)
     verdict = Replay(all_workers()["cnc"], log_of(0), most=3).run()
     assert len({one.id for one in verdict.divergences}) == 3
+
+
+def decided_before_the_last_start(worker: str, records: list[Recorded]) -> list[Recorded]:
+    """What ``worker`` decided on inputs that it was done with when it last began: all of it was said by then."""
+    done = [r.event for r in records if isinstance(r.event, WorkerStarted) and r.event.worker == worker][-1].checkpoint
+    inputs = {str(position) for position in range(1, done + 1)}
+    own = [r for r in records if r.id.startswith(f"{worker}:") and r.id.split(":")[1] in inputs]
+    return [r for r in own if not isinstance(r.event, PortPlugged | PortUnplugged | LeafVlanAdded | LeafVlanRemoved)]
+
+
+@pytest.mark.parametrize(("seed", "worker"), [(11, "ipam"), (11, "compute"), (12, "cnc"), (5, "cnc")])
+def test_what_was_not_said_before_a_restart_is_found(seed: int, worker: str) -> None:
+    records = log_of(seed)
+    decisions = decided_before_the_last_start(worker, records)
+    assert len(decisions) > 10
+    for gone in decisions:
+        assert not replayed(worker, [r for r in records if r is not gone]).equal, gone
+
+
+def test_the_first_divergence_is_the_first_also_when_a_later_one_ends_the_replay() -> None:
+    records = log_of(0)
+    gone, changed = [r for r in records if isinstance(r.event, PortAllocated)][:2]
+    other = msgspec.structs.replace(changed, event=msgspec.structs.replace(changed.event, vlan=77))
+    verdict = replayed("ipam", [other if r is changed else r for r in records if r is not gone])
+    assert [(one.kind, one.id) for one in verdict.divergences] == [("not said then", gone.id)]

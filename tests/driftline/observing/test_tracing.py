@@ -134,6 +134,30 @@ async def test_workers_that_do_not_trace_carry_the_context_on() -> None:
     assert {r.traceparent for r in said} == {UPSTREAM}
 
 
+async def test_a_story_that_is_not_sampled_has_no_spans_and_its_context_goes_on(spans: InMemorySpanExporter) -> None:
+    left_out = UPSTREAM.removesuffix("01") + "00"
+    place = await site()
+    async with running(traced(place, spans)):
+        await place.log.append([request(spawn(0), id="mine", traceparent=left_out)])
+        await place.until(InstanceActive, 1)
+    assert told(spans, "mine") == []
+    said = [r for r in await place.records() if r.correlation == "mine"]
+    assert {r.traceparent for r in said} == {left_out}
+
+
+async def test_a_sampler_leaves_out_whole_stories(spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0")
+    place = await site()
+    async with running(traced(place, spans)):
+        await place.ask([spawn(0)])
+        await place.until(InstanceActive, 1)
+    assert spans.get_finished_spans() == ()
+    contexts = {r.traceparent for r in await place.records() if r.cause} - {msgspec.UNSET}
+    assert contexts
+    assert all(str(context).endswith("-00") for context in contexts)
+
+
 async def test_nothing_is_told_of_traces_when_nobody_traces() -> None:
     place = await site()
     async with running(place.runner()):
