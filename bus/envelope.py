@@ -6,7 +6,8 @@ Wire format (JSON, one object a message)::
      "time_us": 1760000000000000, "event": {"type": "instance.scheduled.v1", "instance": "i1", ...}}
 
 Only ``id`` and ``event`` are required from an outside publisher: ``correlation`` defaults to the id (the request starts
-its own story), ``time_us`` to the time at which the log stored the message.
+its own story), ``time_us`` to the time at which the log stored the message. ``traceparent`` (W3C Trace Context) is
+there only where somebody traces.
 """
 
 import time
@@ -14,6 +15,7 @@ import uuid
 from typing import Annotated
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from bus.errors import MalformedEvent, UnknownEventType
 from bus.events import EVENT_TYPES, AnyEvent, Event, tag_of
@@ -26,6 +28,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     ``id`` is unique for ever (sent as ``Nats-Msg-Id``); ``cause`` is the id of the event that led to this one;
     ``correlation`` is the id of the first request; ``actor`` is who publishes; ``time_us`` is when it happened.
+    ``traceparent`` says in whose trace it is told, as W3C Trace Context has it. Nothing is decided by it.
     """
 
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -34,6 +37,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     correlation: Annotated[str, msgspec.Meta(max_length=256)] = ""
     actor: Annotated[str, msgspec.Meta(max_length=64)] = "external"
     time_us: TimeUs = 0
+    traceparent: Annotated[str, msgspec.Meta(max_length=256)] | UnsetType = UNSET
 
 
 class Recorded(msgspec.Struct, frozen=True, gc=False):
@@ -50,6 +54,7 @@ class Recorded(msgspec.Struct, frozen=True, gc=False):
     actor: str
     time_us: int
     stored_us: int = 0
+    traceparent: str | UnsetType = UNSET
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,13 +142,16 @@ def recorded(envelope: Envelope, position: int, stored_us: int) -> Recorded:
         envelope.actor,
         envelope.time_us or stored_us,
         stored_us,
+        envelope.traceparent,
     )
 
 
-def request(event: AnyEvent, *, actor: str = "external", id: str | None = None) -> Envelope:
+def request(
+    event: AnyEvent, *, actor: str = "external", id: str | None = None, traceparent: str | UnsetType = UNSET
+) -> Envelope:
     """An envelope for the first event of a story, stamped now. ``id`` makes a retry of the same request harmless."""
     number = id or uuid.uuid4().hex
-    return Envelope(id=number, event=event, correlation=number, actor=actor, time_us=now_us())
+    return Envelope(id=number, event=event, correlation=number, actor=actor, time_us=now_us(), traceparent=traceparent)
 
 
 def now_us() -> int:

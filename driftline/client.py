@@ -8,6 +8,7 @@ In short::
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -47,20 +48,22 @@ class Client:
         self._actor = actor
         self._ledger = ledger or Ledger.of_environment()
 
-    async def publish(self, event: AnyEvent, *, id: str | None = None) -> Published:
+    async def publish(self, event: AnyEvent, *, id: str | None = None, traceparent: str = "") -> Published:
         """Append one request; once this returns it is on disk.
 
-        ``id`` makes a retry harmless: the same id is accepted once.
+        ``id`` makes a retry harmless: the same id is accepted once. ``traceparent``: the caller's span, as W3C Trace
+        Context writes it; workers that trace go on with it. Without one the request begins a trace of its own.
         Raises MalformedEvent, which names the field and the value, and LogUnavailable.
         """
-        return (await self.publish_all([event], ids=[id]))[0]
+        return (await self.publish_all([event], ids=[id], traceparent=traceparent))[0]
 
     async def publish_all(
-        self, events: Sequence[AnyEvent], *, ids: Sequence[str | None] | None = None
+        self, events: Sequence[AnyEvent], *, ids: Sequence[str | None] | None = None, traceparent: str = ""
     ) -> list[Published]:
         """Append many requests, much faster than one by one. Raises as ``publish`` does, before anything is sent."""
+        told_in = _checked_traceparent(traceparent)
         envelopes = [
-            request(_checked(event), actor=self._actor, id=own_id)
+            request(_checked(event), actor=self._actor, id=own_id, traceparent=told_in)
             for event, own_id in zip(events, ids or [None] * len(events), strict=True)
         ]
         appended = await self._append(envelopes)
@@ -106,6 +109,16 @@ class Client:
 _COMPLETIONS = (OperationCompleted, OperationRefused)
 
 
+#: Version 00 of https://www.w3.org/TR/trace-context/#traceparent-header; ids of zeros are none.
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def _checked_traceparent(text: str) -> str | msgspec.UnsetType:
+    if text and not _TRACEPARENT.fullmatch(text):
+        raise MalformedEvent(f"traceparent: {text!r} is not as W3C Trace Context has it, version 00")
+    return text or msgspec.UNSET
+
+
 def _checked(event: AnyEvent) -> AnyEvent:
     """``event`` if a reader will take it: structs made in Python are not checked by themselves."""
     fields = msgspec.to_builtins(event)
@@ -119,8 +132,29 @@ def _checked(event: AnyEvent) -> AnyEvent:
 
 @asynccontextmanager
 async def connect(
-    url: str = "nats://127.0.0.1:4222", *, actor: str = "external", ledger: Ledger | None = None
+    url: str = "nats://127.0.0.1:4222", *, actor: str = "external", ledger: Ledger | None = None, metrics: str = ""
 ) -> AsyncIterator[Client]:
-    """A client of the bus at ``url``. Raises LogUnavailable, naming the URL, when nothing answers there."""
+    """A client of the bus at ``url``.
+
+    ``metrics`` (``HOST:PORT``): serve what it publishes there for Prometheus, and its health; ``driftline top`` then
+    shows it as well. Raises LogUnavailable, naming the URL, when nothing answers there, and UsageError for ``metrics``.
+    """
     async with jetstream.connect(url) as connection:
-        yield Client(jetstream.JetStreamLog(connection), actor, ledger)
+        log = jetstream.JetStreamLog(connection)
+        if not metrics:
+            yield Client(log, actor, ledger)
+            return
+        async with _counted(connection, log, f"publisher {actor}", metrics) as counted:
+            yield Client(counted, actor, ledger)
+
+
+@asynccontextmanager
+async def _counted(connection: jetstream.Connection, log: Log, what: str, metrics: str) -> AsyncIterator[Log]:
+    """``log``, and what is done with it can be looked at. Loads what a client that is not watched does without."""
+    from driftline.observing.observer import Observing
+    from driftline.observing.process import looked_at
+    from driftline.observing.settings import Settings, parse_address
+
+    observing = Observing(what, has_workers=False, has_projector=False)
+    async with looked_at(observing, Settings(metrics=parse_address(metrics)), connection, log):
+        yield observing.publisher(log)

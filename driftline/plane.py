@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -13,6 +14,7 @@ from bus.subjects import PREFIX, host_filter
 from driftline.channel import BusChannel
 from driftline.clouds import with_cloud
 from driftline.errors import NotDone, UsageError
+from driftline.observing.observer import UNOBSERVED, Observer
 from driftline.parts import all_workers, cables_of
 from driftline.processes import Part
 from driftline.projecting import Start, only_projector, running
@@ -44,28 +46,31 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
     projector: Projector | None = None
 
 
+class Setup(NamedTuple):
+    """How a control plane is to be made.
+
+    ``faults``: how devices fare; ``duplicates``: what a duplicate MAC is; ``journal``: keeps what is configured on
+    devices when the process ends; ``aws``: the cloud is Amazon's; ``observer``: who looks on.
+    """
+
+    faults: FaultPlan | None = None
+    duplicates: DuplicateRule | None = None
+    journal: Path | None = None
+    aws: AwsSettings | None = None
+    observer: Observer = UNOBSERVED
+
+
 @asynccontextmanager
-async def all_in_one(
-    stack: Stack,
-    faults: FaultPlan | None = None,
-    duplicates: DuplicateRule | None = None,
-    aws: AwsSettings | None = None,
-) -> AsyncIterator[Plane]:
-    """Everything in this process: all workers, modelled fabric, projector. ``aws``: the cloud is Amazon's."""
-    async with _all_workers(stack, faults, duplicates, aws) as runner, only_projector(stack) as projector:
+async def all_in_one(stack: Stack, setup: Setup = Setup()) -> AsyncIterator[Plane]:  # noqa: B008 a tuple of constants
+    """Everything in this process: all workers, modelled fabric, projector."""
+    async with _all_workers(stack, setup) as runner, only_projector(stack, setup.observer) as projector:
         yield Plane(runner=runner, projector=projector)
 
 
 @asynccontextmanager
-async def all_but_projector(
-    stack: Bus,
-    faults: FaultPlan | None = None,
-    journal: Path | None = None,
-    duplicates: DuplicateRule | None = None,
-    aws: AwsSettings | None = None,
-) -> AsyncIterator[Plane]:
-    """All workers and the modelled fabric in this process; ``journal`` keeps what is configured when it ends."""
-    async with _all_workers(stack, faults, duplicates, aws, journal) as runner:
+async def all_but_projector(stack: Bus, setup: Setup) -> AsyncIterator[Plane]:
+    """All workers and the modelled fabric in this process."""
+    async with _all_workers(stack, setup) as runner:
         yield Plane(runner=runner)
 
 
@@ -88,20 +93,15 @@ async def workers_apart(stack: Stack, faults: FaultPlan | None = None) -> AsyncI
 
 
 @asynccontextmanager
-async def _all_workers(
-    stack: Bus,
-    faults: FaultPlan | None,
-    duplicates: DuplicateRule | None,
-    aws: AwsSettings | None,
-    journal: Path | None = None,
-) -> AsyncIterator[Runner]:
+async def _all_workers(stack: Bus, setup: Setup) -> AsyncIterator[Runner]:
     async with (
         running() as start,
-        _fabric(stack, start, faults, journal, duplicates) as fabric,
-        _cloud(fabric, aws) as devices,
+        _fabric(stack, start, setup) as fabric,
+        _cloud(fabric, setup) as devices,
     ):
         roles = [Role(worker) for worker in all_workers().values()]
-        runner = Runner(stack.log, stack.checkpoints, devices, roles, beats=stack.beats)
+        worked_on, watch = setup.observer.workers(stack.log)
+        runner = Runner(worked_on, stack.checkpoints, devices, roles, beats=stack.beats, watch=watch)
         start(runner.run())
         await runner.ready.wait()
         yield runner
@@ -117,7 +117,7 @@ async def working_plane(stack: Stack, faults: FaultPlan | None = None, *, apart:
     and a second one would be a second truth. Raises UsageError when ``faults`` are given for a fabric elsewhere.
     """
     if not stack.servers.nats_found:
-        async with workers_apart(stack, faults) if apart else all_in_one(stack, faults) as plane:
+        async with workers_apart(stack, faults) if apart else all_in_one(stack, Setup(faults)) as plane:
             yield plane
     elif not await _fabric_answers(stack):
         raise NotDone(
@@ -142,36 +142,33 @@ async def _fabric_answers(stack: Bus) -> bool:
 
 
 @asynccontextmanager
-async def one_worker(
-    stack: Bus, name: str, hosts: Sequence[str] = (), aws: AwsSettings | None = None
-) -> AsyncIterator[Plane]:
-    """One worker alone; its devices are reached over the bus, the cloud by its API if that is ``aws``.
+async def one_worker(stack: Bus, setup: Setup, name: str, hosts: Sequence[str] = ()) -> AsyncIterator[Plane]:
+    """One worker alone; its devices are reached over the bus, the cloud by its API if that is Amazon's.
 
     One that serves a single host reads its host alone.
     """
     subject = host_filter(hosts[0]) if len(hosts) == 1 else ""
     role = Role(all_workers()[name], frozenset(hosts) or None)
     fabric = RemoteDevices(BusChannel(stack.connection))
-    async with _cloud(fabric, aws) as devices, running() as start:
-        runner = Runner(stack.log, stack.checkpoints, devices, [role], beats=stack.beats, subject=subject)
+    async with _cloud(fabric, setup) as devices, running() as start:
+        worked_on, watch = setup.observer.workers(stack.log)
+        runner = Runner(worked_on, stack.checkpoints, devices, [role], beats=stack.beats, subject=subject, watch=watch)
         start(runner.run())
         await runner.ready.wait()
         yield Plane(runner=runner)
 
 
 @asynccontextmanager
-async def only_fabric(
-    stack: Bus, faults: FaultPlan | None, journal: Path | None, duplicates: DuplicateRule | None = None
-) -> AsyncIterator[Plane]:
-    """The modelled fabric alone, served over the bus. ``journal`` keeps what is configured when this process ends."""
-    async with running() as start, _fabric(stack, start, faults, journal, duplicates):
+async def only_fabric(stack: Bus, setup: Setup) -> AsyncIterator[Plane]:
+    """The modelled fabric alone, served over the bus."""
+    async with running() as start, _fabric(stack, start, setup):
         yield Plane()
 
 
 @asynccontextmanager
-async def _cloud(fabric: Devices, aws: AwsSettings | None) -> AsyncIterator[Devices]:
-    with with_cloud(fabric, aws) as devices:
-        yield devices
+async def _cloud(fabric: Devices, setup: Setup) -> AsyncIterator[Devices]:
+    with with_cloud(fabric, setup.aws) as devices:
+        yield setup.observer.devices(devices)
 
 
 def _journal_path(stack: Bus) -> Path | None:
@@ -179,23 +176,17 @@ def _journal_path(stack: Bus) -> Path | None:
 
 
 @asynccontextmanager
-async def _fabric(
-    stack: Bus,
-    start: Start,
-    faults: FaultPlan | None,
-    journal_path: Path | None = None,
-    duplicates: DuplicateRule | None = None,
-) -> AsyncIterator[SimulatedDevices]:
+async def _fabric(stack: Bus, start: Start, setup: Setup) -> AsyncIterator[SimulatedDevices]:
     """The modelled fabric, cabled as the log's world says and served over the bus."""
-    journal_path = journal_path or _journal_path(stack)
+    journal_path = setup.journal or _journal_path(stack)
     with _opened(journal_path) if journal_path else nullcontext() as journal:
-        devices = SimulatedDevices(plan=faults, journal=journal, duplicates=duplicates)
+        devices = SimulatedDevices(plan=setup.faults, journal=journal, duplicates=setup.duplicates)
         world = World()
         described = await stack.log.last_position()
         async for batch in stack.log.read(0, described, _CABLING):
             cable(devices, world, batch.records)
         start(_keep_cabled(stack.log, devices, world, described))
-        start(serve_fabric(devices, BusChannel(stack.connection)))
+        start(serve_fabric(devices, BusChannel(stack.connection), asked=setup.observer.devices(devices)))
         yield devices
 
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from bus.errors import first_error
+from driftline.observing.observer import UNOBSERVED, Observer
 from driftline.stack import Stack
 from projections.runner import Projector
 
@@ -13,10 +14,10 @@ Start = Callable[[Coroutine[Any, Any, None]], None]
 
 
 @asynccontextmanager
-async def only_projector(stack: Stack) -> AsyncIterator[Projector]:
+async def only_projector(stack: Stack, observer: Observer = UNOBSERVED) -> AsyncIterator[Projector]:
     """The projector alone."""
     async with running() as start:
-        projector = Projector(stack.log, stack.database, stack.quarantine)
+        projector = Projector(stack.log, stack.database, stack.quarantine, watch=observer.projector())
         start(projector.run())
         yield projector
 

@@ -118,5 +118,6 @@ def _encoded(r: Recorded) -> bytes:
             correlation=r.correlation,
             actor=r.actor,
             time_us=r.time_us,
+            traceparent=r.traceparent,
         )
     )

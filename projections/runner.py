@@ -20,6 +20,7 @@ from projections.fold import Touched
 from projections.postgres import Database
 from projections.refold import Progress, fold_batch, no_progress, refold
 from projections.views import TableChanges
+from projections.watch import UNWATCHED, ProjectionWatch
 from projections.writer import Writer
 
 #: How many events are folded at most ahead of the transaction that is under way.
@@ -60,12 +61,14 @@ class Projector:
         *,
         progress: Progress = no_progress,
         ahead_events: int = AHEAD_EVENTS,
+        watch: ProjectionWatch = UNWATCHED,
     ) -> None:
         self._bus = bus
         self._database = database
         self._quarantine = quarantine
         self._progress = progress
         self._ahead_events = ahead_events
+        self._watch = watch
         self.views = database.edition.views()
         self.position = 0
         self._folded = 0  # what ``views`` shows
@@ -113,6 +116,11 @@ class Projector:
         if self.position < position:
             raise ProjectorStopped(f"the projector stopped at position {self.position}, before {position}")
 
+    @property
+    def is_away(self) -> bool:
+        """Whether PostgreSQL or the log was away when it was last asked."""
+        return self._away
+
     async def _start(self) -> Writer:
         identity = await self._bus.identity()
         writer = Writer(self._database, identity)
@@ -123,6 +131,7 @@ class Projector:
         self.views = await refold(self._bus, checkpoint, self._progress, self._database.edition)
         self._touched = set()
         self._folded = self._cut = self.position = checkpoint
+        self._watch.began(self)
         await self._notify()
         log.info("projector started", position=checkpoint, log_last=last)
         return writer
@@ -164,6 +173,7 @@ class Projector:
             self._folded = self._cut  # the rows are those of no position now: nothing may be cut from them
             raise
         self._folded = batch.last
+        self._watch.folded(batch)
 
     async def _put_away(self, malformed: list[Rejected]) -> None:
         """Quarantine what is no event, before any checkpoint passes it."""
@@ -199,11 +209,13 @@ class Projector:
         """Copy the touched rows as they are now. No await in here: the rows are those of exactly one position."""
         touched, self._touched = self._touched, set()
         self._cut = self._folded
+        self._watch.cut(touched)
         return Cut(self.views.cut(touched), self.position, self._folded)
 
     async def _commit(self, writer: Writer, cut: Cut) -> None:
         """Write ``cut`` until it is there: the same rows each time, so a commit whose answer was lost does no harm."""
-        await _RETRYING(self._may_retry, writer.write, *cut)
+        with self._watch.committing():
+            await _RETRYING(self._may_retry, writer.write, *cut)
         if self._away:
             self._away = False
             log.info("database is back", place=self._database.place, position=cut.position)

@@ -12,6 +12,8 @@ The asyncio runner and the simulator both drive this. The rules:
 import zlib
 from typing import NamedTuple
 
+from msgspec import UNSET, UnsetType
+
 from bus.envelope import Envelope, Recorded
 from bus.errors import Conflict
 from bus.events import Event, WorkerStarted
@@ -22,12 +24,13 @@ from workers.worker import Commons, Emit, Folds, Now, Worker
 
 
 class Planned(NamedTuple):
-    """An effect to be performed, and the event that led to it."""
+    """An effect to be performed, and the event that led to it; ``traceparent`` is that event's."""
 
     effect: AnyEffect
     position: int
     cause: str
     correlation: str
+    traceparent: str | UnsetType = UNSET
 
 
 class Output(NamedTuple):
@@ -101,21 +104,27 @@ class Machine:
         effects: list[Planned] = []
         for decision in self.worker.decide(self.state, r):
             correlation = decision.correlation or r.correlation
+            told_in = r.traceparent if correlation == r.correlation else UNSET  # a trace is that of one story
             if isinstance(decision, Emit):
                 about = key_of(decision.event)
                 if correlation != r.correlation:  # decided again after a crash, it may be said of a later story
                     about = f"{about}:{zlib.crc32(correlation.encode()):08x}"
-                envelope = self._envelope(decision.event, about, r.position, r.id, correlation, now_us)
+                envelope = self._envelope(decision.event, about, r.position, r.id, correlation, now_us, told_in)
                 self._apply(envelope)
                 envelopes.append(envelope)
             else:
-                effects.append(Planned(decision.effect, r.position, r.id, correlation))
+                effects.append(Planned(decision.effect, r.position, r.id, correlation, told_in))
         if not envelopes and not effects:
             return None
         if len({envelope.id for envelope in envelopes}) < len(envelopes):  # the log would take one for a copy
             raise ValueError(f"{self.worker.name} says several things under one id about {r.id}: {envelopes}")
         self._open[r.position] = self._open.get(r.position, 0) + len(envelopes) + len(effects)
         return Output(envelopes, effects, r.position)
+
+    @property
+    def serves(self) -> frozenset[str] | None:
+        """The hosts that it is limited to; None for all."""
+        return self._hosts
 
     def hosts(self) -> list[str]:
         """The hosts that this machine serves, as far as they are known."""
@@ -157,7 +166,9 @@ class Machine:
         # else the log would take the answer to the newer one for a copy of the answer to the older.
         about = ":".join((*planned.effect.slot, str(planned.effect.version)))
         envelopes = [
-            self._envelope(event, about, planned.position, planned.cause, planned.correlation, now_us)
+            self._envelope(
+                event, about, planned.position, planned.cause, planned.correlation, now_us, planned.traceparent
+            )
             for event in self.worker.settle(planned.effect, result)
         ]
         self._open[planned.position] += len(envelopes)
@@ -188,7 +199,16 @@ class Machine:
     def _by_clock(self, number: str, event: Event, now_us: int) -> Envelope:
         return Envelope(id=number, event=event, correlation=number, actor=self.worker.name, time_us=now_us)  # type: ignore[arg-type]
 
-    def _envelope(self, event: Event, about: str, position: int, cause: str, correlation: str, now_us: int) -> Envelope:
+    def _envelope(
+        self,
+        event: Event,
+        about: str,
+        position: int,
+        cause: str,
+        correlation: str,
+        now_us: int,
+        traceparent: str | UnsetType,
+    ) -> Envelope:
         # Worker, input position and what it says of whom: the same decision has the same id, whoever makes it again.
         number = f"{self.worker.name}:{position}:{name_of(type(event))}:{about}"
         if number in self._said:  # and yet it is still to be said: of something that has happened since
@@ -200,6 +220,7 @@ class Machine:
             correlation=correlation,
             actor=self.worker.name,
             time_us=now_us,
+            traceparent=traceparent,
         )
 
     def _apply(self, envelope: Envelope) -> None:

@@ -5,6 +5,7 @@ An effect that gives something is tried a few times and then reported as failed.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from workers.effect import Slot
 from workers.effects import Result
 from workers.errors import DevicesUnavailable
 from workers.machine import Machine, Planned
+from workers.watch import UNWATCHED, Watch
 
 #: How often an effect that gives something is tried.
 ATTEMPTS = 4
@@ -45,14 +47,24 @@ class Performer:
     """Brings devices to what machines wish and hands the outcomes to the appender."""
 
     def __init__(
-        self, devices: Devices, appender: Appender, tasks: asyncio.TaskGroup, clock: Callable[[], int]
+        self,
+        devices: Devices,
+        appender: Appender,
+        tasks: asyncio.TaskGroup,
+        clock: Callable[[], int],
+        watch: Watch = UNWATCHED,
     ) -> None:
         self._devices = devices
         self._appender = appender
         self._tasks = tasks
         self._clock = clock
+        self._watch = watch
         self._current: dict[_Key, _Job] = {}
         self._next: dict[_Key, _Job] = {}
+
+    def under_way(self) -> Counter[str]:
+        """How many effects are being performed or wait for their slot, by worker."""
+        return Counter(worker for worker, _ in (*self._current, *self._next))
 
     def submit(self, machine: Machine, effects: list[Planned]) -> None:
         """Perform ``effects``, now or after what is being done to the same slot."""
@@ -117,12 +129,14 @@ class Performer:
                 self._free([left.pop(key)])
             elif tries >= ATTEMPTS and not effect.withdraws:
                 self._settle([(left.pop(key), Outcome(0, error))])
+        self._watch.retrying((job.machine, job.planned) for job in left.values())
 
     def _settle(self, settled: list[tuple[_Job, Outcome]]) -> None:
         now_us = self._clock()
         for job, outcome in settled:
             result = Result(outcome.error, job.started_us, outcome.found)
-            envelopes = job.machine.settle(job.planned, result, now_us)
+            settled_as = job.machine.settle(job.planned, result, now_us)
+            envelopes = self._watch.settled(job.machine, job.planned, result, settled_as, now_us)
             self._appender.put(job.machine, job.planned.position, envelopes)
         self._free([job for job, _ in settled])
 

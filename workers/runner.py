@@ -22,6 +22,7 @@ from workers.devices.protocol import Devices
 from workers.errors import DevicesUnavailable
 from workers.machine import Machine, Output, Planned
 from workers.performer import Performer
+from workers.watch import UNWATCHED, Watch
 from workers.worker import Commons, Now, Worker
 
 #: How often checkpoints are saved, seconds. An old one only costs deciding again at the next start.
@@ -61,6 +62,7 @@ class Runner:
         beats: Beats | None = None,
         subject: str = "",
         clock: Callable[[], int] = now_us,
+        watch: Watch = UNWATCHED,
     ) -> None:
         self._bus = bus
         self._checkpoints = checkpoints
@@ -69,10 +71,17 @@ class Runner:
         self._beats = beats if beats is not None else MemoryBeats()
         self._subject = subject
         self._clock = clock
+        self._watch = watch
+        self._performer: Performer | None = None
+        self.machines: Sequence[Machine] = ()
         self.ready = asyncio.Event()
         self.position = 0
         self._conflicts_at: list[float] = []
         self._newer: set[str] = set()
+
+    def effects_under_way(self) -> Mapping[str, int]:
+        """How many effects are being performed or wait for their slot, by worker."""
+        return self._performer.under_way() if self._performer is not None else {}
 
     async def run(self) -> None:
         """Run until cancelled.
@@ -101,10 +110,13 @@ class Runner:
     async def _run_once(self) -> None:
         commons = Commons()
         machines = [Machine(role.worker, role.hosts, commons) for role in self._roles]
+        self.machines = machines
         try:
             async with asyncio.TaskGroup() as tasks:
                 appender = Appender(self._bus)
-                performer = Performer(self._devices, appender, tasks, self._clock)
+                performer = Performer(self._devices, appender, tasks, self._clock, self._watch)
+                self._performer = performer
+                self._watch.began(self)
                 tasks.create_task(appender.run(), name="append")
                 await self._catch_up(machines, commons, appender, performer)
                 # Not before: what was folded and not decided yet must stay above the checkpoint.
@@ -149,7 +161,7 @@ class Runner:
         async for batch in self._bus.follow(self.position, self._subject):
             self._tell_newer(batch.rejects)
             now = self._clock()
-            self._carry_out(_steps(batch.records, commons, takers, now), appender, performer)
+            self._carry_out(self._watch.steps(_steps(batch.records, commons, takers, now)), appender, performer)
             self._reached(machines, batch.last)
             await appender.room()
 
@@ -165,9 +177,10 @@ class Runner:
     ) -> None:
         effects: dict[Machine, list[Planned]] = {}
         telling = log.is_enabled_for(logging.DEBUG)
-        for machine, output in outputs:
-            if output is None:
+        for machine, decided in outputs:
+            if decided is None:
                 continue
+            output = self._watch.decided(machine, decided)
             if telling:
                 _tell(machine, output)
             appender.put(machine, output.position, output.envelopes)

@@ -97,6 +97,7 @@ def _stored(r: Recorded) -> tuple[int, int, bytes]:
         correlation=r.correlation,
         actor=r.actor,
         time_us=r.time_us,
+        traceparent=r.traceparent,
     )
     return r.position, r.stored_us, subject_of(r.event).encode() + b"\n" + encode(envelope)
 

@@ -12,7 +12,7 @@ from driftline.cli.plane_options import faults_option
 from driftline.cli.ports import show_timeline
 from driftline.current import rows
 from driftline.loadtest.exercise import exercising
-from driftline.plane import all_in_one
+from driftline.plane import Setup, all_in_one
 from driftline.stack import Options, open_stack
 from driftline.trace import Target, burst
 from driftline.world_setup import WorldChoice, describe_world, labels_of_log, world_options
@@ -31,7 +31,7 @@ def demo(options: Options, world: WorldChoice, instances: int, faults: FaultPlan
 
 
 async def _demo(options: Options, world: WorldChoice, instances: int, faults: FaultPlan, *, as_json: bool) -> None:
-    async with open_stack(options, join_running=False) as stack, all_in_one(stack, faults) as plane:
+    async with open_stack(options, join_running=False) as stack, all_in_one(stack, Setup(faults)) as plane:
         described = await describe_world(stack, world, instances)
         azs, labels = await labels_of_log(stack)
         requests = burst(instances, azs, [Target(label=label) for label in labels], prefix=new_prefix())

@@ -53,6 +53,7 @@ COMMANDS = {
     "clusters": ("clusters", "clusters"),
     "cluster": ("clusters", "cluster"),
     "ingress": ("clusters", "ingress"),
+    "top": ("top", "top"),
     "tail": ("tail", "tail"),
     "quarantine": ("tail", "quarantine"),
     "load": ("load", "load"),

@@ -15,13 +15,16 @@ import structlog
 
 from bus.events import CLOUD
 from driftline.cli.common import people, print_json, progress_console, run, server_options
+from driftline.cli.observing_options import observing_options
 from driftline.cli.plane_options import aws_options, duplicates_option, faults_option
 from driftline.discovery import Running, announced, find
 from driftline.errors import UsageError
+from driftline.observing.process import looked_at, observed_as
+from driftline.observing.settings import Settings
 from driftline.parts import all_workers
-from driftline.plane import ALL, Plane, all_but_projector, all_in_one, one_worker, only_fabric
+from driftline.plane import ALL, Plane, Setup, all_but_projector, all_in_one, one_worker, only_fabric
 from driftline.projecting import only_projector
-from driftline.stack import Bus, Options, Stack, open_bus, open_stack
+from driftline.stack import Bus, Options, open_bus, open_stack
 from driftline.world_setup import WorldChoice, describe_world, world_options
 from workers.devices.aws.settings import AwsSettings
 from workers.devices.simulated.faults import FaultPlan
@@ -31,10 +34,11 @@ log = structlog.get_logger("driftline")
 
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 #: What runs a role, or all of them, on a bus.
-StartOnBus = Callable[[Bus], AbstractAsyncContextManager[Plane]]
-StartPlane = Callable[[Stack], AbstractAsyncContextManager[Plane]]
+StartOnBus = Callable[[Bus, Setup], AbstractAsyncContextManager[Plane]]
 #: The roles that can run as a process of their own.
 ROLES = (*all_workers(), "fabric", "projector", ALL)
+#: Those of them that are no single worker and need no database.
+_ON_BUS: dict[str, StartOnBus] = {"fabric": only_fabric, ALL: all_but_projector}
 
 
 @click.command()
@@ -42,9 +46,11 @@ ROLES = (*all_workers(), "fabric", "projector", ALL)
 @faults_option
 @duplicates_option
 @aws_options
+@observing_options
 @server_options("info")
 def up(
     options: Options,
+    observed: Settings,
     world: WorldChoice,
     faults: FaultPlan,
     duplicates: DuplicateRule,
@@ -52,13 +58,17 @@ def up(
     as_json: bool,
 ) -> None:
     """Run the control plane until interrupted: all workers, the modelled fabric and the projections."""
-    run(_up(options, world, partial(all_in_one, faults=faults, duplicates=duplicates, aws=aws)))
+    run(_up(options, world, Setup(faults, duplicates, aws=aws), observed))
 
 
-async def _up(options: Options, world: WorldChoice, plane: StartPlane) -> None:
-    async with open_stack(options, join_running=False) as stack:
+async def _up(options: Options, world: WorldChoice, setup: Setup, observed: Settings) -> None:
+    async with open_stack(options, join_running=False) as stack, AsyncExitStack() as exits:
+        observing = exits.enter_context(observed_as("up", observed, has_workers=True, has_projector=True))
+        address = await exits.enter_async_context(
+            looked_at(observing, observed, stack.connection, stack.log, stack.database)
+        )
         described = await describe_world(stack, world)
-        async with plane(stack):
+        async with all_in_one(stack, setup._replace(observer=observing)):
             servers = stack.servers
             note = Running(
                 pid=os.getpid(),
@@ -70,6 +80,8 @@ async def _up(options: Options, world: WorldChoice, plane: StartPlane) -> None:
                 console = progress_console()
                 console.print(f"driftline is up: {described}")
                 console.print(f"  --nats {servers.nats} --postgres '{servers.postgres}'", soft_wrap=True)
+                if address is not None:
+                    console.print(f"  http://{address}/metrics")
                 await _until_interrupted()
 
 
@@ -83,9 +95,11 @@ async def _up(options: Options, world: WorldChoice, plane: StartPlane) -> None:
 )
 @click.option("--leashed", is_flag=True, hidden=True, help="End when the standard input does.")
 @aws_options
+@observing_options
 @server_options("info")
 def worker(
     options: Options,
+    observed: Settings,
     role: str,
     hosts: tuple[str, ...],
     faults: FaultPlan,
@@ -104,12 +118,9 @@ def worker(
     if aws is not None and role not in (CLOUD, ALL):
         raise UsageError(f"--aws-region: {role} speaks to no cloud, only {CLOUD} does")
     _need_servers(options, f"worker {role}")
-    of_role: dict[str, StartOnBus] = {
-        "fabric": partial(only_fabric, faults=faults, journal=journal, duplicates=duplicates),
-        ALL: partial(all_but_projector, faults=faults, journal=journal, duplicates=duplicates, aws=aws),
-    }
-    start = of_role.get(role) or partial(one_worker, name=role, hosts=hosts, aws=aws)
-    run(_worker(options, role, hosts, start, leashed=leashed))
+    start = _ON_BUS.get(role) or partial(one_worker, name=role, hosts=hosts)
+    setup = Setup(faults, duplicates, journal, aws)
+    run(_worker(options, role, hosts, start, setup, observed, leashed=leashed))
 
 
 async def _worker(
@@ -117,15 +128,27 @@ async def _worker(
     role: str,
     hosts: tuple[str, ...],
     start: StartOnBus,
+    setup: Setup,
+    observed: Settings,
     *,
     leashed: bool,
 ) -> None:
+    projecting, working = role == "projector", role not in ("projector", "fabric")
     async with AsyncExitStack() as exits:
-        if role == "projector":
-            await exits.enter_async_context(only_projector(await exits.enter_async_context(open_stack(options))))
+        observing = exits.enter_context(
+            observed_as(f"worker {role}", observed, has_workers=working, has_projector=projecting)
+        )
+        if projecting:
+            stack = await exits.enter_async_context(open_stack(options))
+            address = await exits.enter_async_context(
+                looked_at(observing, observed, stack.connection, stack.log, stack.database)
+            )
+            await exits.enter_async_context(only_projector(stack, observing))
         else:
-            await exits.enter_async_context(start(await exits.enter_async_context(open_bus(options))))
-        log.info("worker runs", role=role, hosts=list(hosts) or "all")
+            bus = await exits.enter_async_context(open_bus(options))
+            address = await exits.enter_async_context(looked_at(observing, observed, bus.connection, bus.log))
+            await exits.enter_async_context(start(bus, setup._replace(observer=observing)))
+        log.info("worker runs", role=role, hosts=list(hosts) or "all", metrics=str(address or ""))
         await _until_interrupted(leashed=leashed)
 
 

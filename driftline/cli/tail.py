@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Any
 
 import click
 import msgspec
@@ -53,7 +52,7 @@ def _batches(stack: Bus, start: int, subject: str) -> AsyncIterator[Batch]:
 
 def _show_all(events: list[Recorded], *, as_json: bool) -> None:
     if as_json:
-        print_json([_document(r) for r in events])
+        print_json(events)
         return
     for r in events:
         _show(r, as_json=False)
@@ -61,17 +60,13 @@ def _show_all(events: list[Recorded], *, as_json: bool) -> None:
 
 def _show(r: Recorded, *, as_json: bool) -> None:
     if as_json:
-        click.echo(msgspec.json.encode(_document(r)))
+        click.echo(msgspec.json.encode(r))
         return
     tag, fields = tag_of(type(r.event)), msgspec.structs.asdict(r.event)
     time = datetime.fromtimestamp(r.time_us / 1e6, UTC).strftime("%H:%M:%S.%f")
     text = " ".join(f"{name}={value}" for name, value in fields.items() if value not in (None, "", 0))
     line = f"{r.position:>8} {time} {r.actor:<9.20} {tag.rpartition('.')[0]:<26} {text}"
     people().print(printable(line), soft_wrap=True)
-
-
-def _document(r: Recorded) -> dict[str, Any]:
-    return msgspec.structs.asdict(r)
 
 
 @click.command()

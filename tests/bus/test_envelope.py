@@ -83,3 +83,12 @@ def test_a_request_starts_its_own_story() -> None:
     assert (one.correlation, one.cause) == (one.id, "")
     assert one.time_us > 0
     assert request(plugged(1).event, id="mine").id == "mine"
+
+
+def test_the_trace_is_on_the_wire_only_where_there_is_one() -> None:
+    plain = request(plugged(1).event, id="q")
+    assert b"traceparent" not in encode(plain)
+    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    traced = request(plugged(1).event, id="q", traceparent=traceparent)
+    assert decode(encode(traced)).traceparent == traceparent
+    assert recorded(decode(encode(traced)), 1, 2).traceparent == traceparent

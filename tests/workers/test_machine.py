@@ -252,3 +252,36 @@ def _decide(machine: Machine, r: Recorded) -> list[Planned]:
     output = machine.decide(r, 7)
     assert output is not None
     return output.effects
+
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def traced(r: Recorded) -> Recorded:
+    return msgspec.structs.replace(r, traceparent=TRACE)
+
+
+def test_what_is_decided_is_told_in_the_trace_of_its_cause() -> None:
+    output = machine_of(nova.WORKER).step(traced(at(20, spawn())), 7)
+    assert output is not None
+    assert [envelope.traceparent for envelope in output.envelopes] == [TRACE]
+    untraced = machine_of(nova.WORKER).step(at(20, spawn()), 7)
+    assert untraced is not None
+    assert [msgspec.structs.replace(e, traceparent=TRACE) for e in untraced.envelopes] == output.envelopes
+
+
+def test_the_outcome_of_an_effect_is_told_in_the_trace_of_what_led_to_it() -> None:
+    machine = machine_of(compute.WORKER, scheduled(), create_port())
+    output = machine.step(traced(at(20, allocated())), 7)
+    assert output is not None
+    (planned,) = output.effects
+    assert [envelope.traceparent for envelope in machine.settle(planned, Result(), 9)] == [TRACE]
+
+
+def test_what_is_said_in_another_story_is_not_told_in_this_trace() -> None:
+    elsewhere = nova.WORKER._replace(
+        decide=lambda state, r: [one._replace(correlation="another") for one in nova.WORKER.decide(state, r)]
+    )
+    output = machine_of(elsewhere).step(traced(at(20, spawn())), 7)
+    assert output is not None
+    assert [envelope.traceparent for envelope in output.envelopes] == [msgspec.UNSET]

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from bus.errors import CallFailed, LogUnavailable, NoResponder
-from workers.devices.protocol import Outcome
+from workers.devices.protocol import Devices, Outcome
 from workers.devices.simulated.device import CableDevice
 from workers.devices.simulated.driver import SimulatedDevices
 from workers.devices.simulated.evpn import Route, routes
@@ -64,8 +64,14 @@ A = TypeVar("A", bound=Answer)
 _UNREACHABLE = (ConnectionError, NoResponder, CallFailed, LogUnavailable)
 
 
-async def serve_fabric(devices: SimulatedDevices, channel: Channel, subject: str = SUBJECT) -> None:
-    """Answer requests for ``devices`` on ``subject``, for as long as the channel serves."""
+async def serve_fabric(
+    devices: SimulatedDevices, channel: Channel, subject: str = SUBJECT, asked: Devices | None = None
+) -> None:
+    """Answer requests for ``devices`` on ``subject``, for as long as the channel serves.
+
+    ``asked``: through whom effects go to them, if somebody wants to know of these.
+    """
+    performing = asked or devices
 
     async def handle(data: bytes) -> AsyncIterator[bytes]:
         try:
@@ -74,7 +80,7 @@ async def serve_fabric(devices: SimulatedDevices, channel: Channel, subject: str
             yield encode(Refused(f"request: {error}"))
             return
         if isinstance(request, Apply):
-            async for group in devices.apply(request.effects):
+            async for group in performing.apply(request.effects):
                 for part in outcome_parts(group):
                     yield encode(part)
         elif isinstance(request, WhoIsAlive):
