@@ -33,7 +33,18 @@ async def start(url: str, role: str, snapshots: Path, until: str) -> dict[str, f
     """Start the worker, and end it once it has said ``until``. Returns how it began."""
     began = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "from driftline.cli.main import main; main()", "worker", role, "--leashed", "--nats", url, "--snapshots", str(snapshots)),
+        *(
+            sys.executable,
+            "-c",
+            "from driftline.cli.main import main; main()",
+            "worker",
+            role,
+            "--leashed",
+            "--nats",
+            url,
+            "--snapshots",
+            str(snapshots),
+        ),
         stdin=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

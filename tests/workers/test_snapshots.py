@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from bus.envelope import Envelope
 from bus.events import InstanceActive, InstanceDeleted, PortAllocated
+from bus.jetstream import Connection, JetStreamCheckpoints, JetStreamLog
 from bus.log import Appended
 from bus.memory import MemoryLog
 from projections.fold import Fold
@@ -19,6 +20,7 @@ from tests.workers.site import ROLES, Site, delete, running, spawn, world
 from tests.workers.test_runner import FEW, restart_until, whereabouts, without_waits  # noqa: F401 - a fixture
 from workers import snapshots as snapshots_module
 from workers.machine import Machine
+from workers.runner import Runner
 from workers.snapshots import Snapshot, Snapshots, Whose, whose_of, write
 from workers.worker import Commons
 
@@ -234,3 +236,30 @@ async def test_a_writer_that_dies_leaves_the_one_before_and_harms_nobody(
     assert again.position >= first.position
     assert site.snapshots is not None
     assert not list(site.snapshots.glob("*.tmp"))
+
+
+@pytest.mark.servers
+async def test_over_jetstream_a_restart_goes_on_from_the_snapshot(connection: Connection, tmp_path: Path) -> None:
+    place, log = Site(), JetStreamLog(connection)
+    requests = [*world(), *(spawn(n) for n in range(20))]
+    await log.append([Envelope(id=f"q{n}", event=event, correlation=f"q{n}") for n, event in enumerate(requests)])  # type: ignore[arg-type]
+
+    def runner() -> Runner:
+        checkpoints = JetStreamCheckpoints(connection)
+        return Runner(log, checkpoints, place.devices, ROLES, snapshots=Snapshots(tmp_path, every_events=1))
+
+    async def active(count: int) -> None:
+        async for batch in log.follow(0):
+            count -= sum(isinstance(r.event, InstanceActive) for r in batch.records)
+            if count <= 0:
+                return
+
+    async with running(runner()):
+        await active(20)
+        await until(lambda: list(tmp_path.glob("*.snapshot")))
+    with capture_logs() as logs:
+        async with running(runner()):
+            await log.append([Envelope(id="more", event=spawn(20), correlation="more")])
+            await active(21)
+    [caught_up] = [line for line in logs if line["event"] == "caught up"]
+    assert 0 < caught_up["snapshot"] <= caught_up["position"]
