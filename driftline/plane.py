@@ -30,6 +30,7 @@ from workers.devices.simulated.mobility import DuplicateRule
 from workers.devices.simulated.remote import RemoteDevices, serve_fabric
 from workers.errors import DevicesUnavailable
 from workers.runner import Role, Runner
+from workers.snapshots import Snapshots
 
 log = structlog.get_logger("plane")
 
@@ -50,12 +51,14 @@ class Setup(NamedTuple):
     """How a control plane is to be made.
 
     ``faults``: how devices fare; ``duplicates``: what a duplicate MAC is; ``journal``: keeps what is configured on
-    devices when the process ends; ``aws``: the cloud is Amazon's; ``observer``: who looks on.
+    devices when the process ends; ``snapshots``: the folder for what workers have folded; ``aws``: the cloud is
+    Amazon's; ``observer``: who looks on. Without a journal or snapshots of their own, ``--data`` has room for them.
     """
 
     faults: FaultPlan | None = None
     duplicates: DuplicateRule | None = None
     journal: Path | None = None
+    snapshots: Path | None = None
     aws: AwsSettings | None = None
     observer: Observer = UNOBSERVED
 
@@ -80,8 +83,8 @@ async def workers_apart(stack: Stack, faults: FaultPlan | None = None) -> AsyncI
 
     Raises NotDone when that process ends.
     """
-    journal = _journal_path(stack)
-    kept = ("--journal", str(journal)) if journal else ()
+    journal = _in_data(stack, "fabric.jsonl")
+    kept = ("--journal", str(journal), "--snapshots", str(_in_data(stack, "snapshots"))) if journal else ()
     part = Part(ALL, ("--nats", stack.servers.nats, *kept))
     async with running() as start:
         start(part.run())
@@ -101,7 +104,12 @@ async def _all_workers(stack: Bus, setup: Setup) -> AsyncIterator[Runner]:
     ):
         roles = [Role(worker) for worker in all_workers().values()]
         worked_on, watch = setup.observer.workers(stack.log)
-        runner = Runner(worked_on, stack.checkpoints, devices, roles, beats=stack.beats, watch=watch)
+        runner = Runner(
+            *(worked_on, stack.checkpoints, devices, roles),
+            beats=stack.beats,
+            snapshots=_snapshots(stack, setup),
+            watch=watch,
+        )
         start(runner.run())
         await runner.ready.wait()
         yield runner
@@ -152,7 +160,13 @@ async def one_worker(stack: Bus, setup: Setup, name: str, hosts: Sequence[str] =
     fabric = RemoteDevices(BusChannel(stack.connection))
     async with _cloud(fabric, setup) as devices, running() as start:
         worked_on, watch = setup.observer.workers(stack.log)
-        runner = Runner(worked_on, stack.checkpoints, devices, [role], beats=stack.beats, subject=subject, watch=watch)
+        runner = Runner(
+            *(worked_on, stack.checkpoints, devices, [role]),
+            beats=stack.beats,
+            subject=subject,
+            snapshots=_snapshots(stack, setup),
+            watch=watch,
+        )
         start(runner.run())
         await runner.ready.wait()
         yield Plane(runner=runner)
@@ -171,14 +185,25 @@ async def _cloud(fabric: Devices, setup: Setup) -> AsyncIterator[Devices]:
         yield setup.observer.devices(devices)
 
 
-def _journal_path(stack: Bus) -> Path | None:
-    return stack.servers.data / "fabric.jsonl" if stack.servers.data else None
+def _in_data(stack: Bus, name: str) -> Path | None:
+    return stack.servers.data / name if stack.servers.data else None
+
+
+def _snapshots(stack: Bus, setup: Setup) -> Snapshots | None:
+    folder = setup.snapshots or _in_data(stack, "snapshots")
+    if folder is None:
+        return None
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--snapshots {folder}: {error.strerror}") from error
+    return Snapshots(folder)
 
 
 @asynccontextmanager
 async def _fabric(stack: Bus, start: Start, setup: Setup) -> AsyncIterator[SimulatedDevices]:
     """The modelled fabric, cabled as the log's world says and served over the bus."""
-    journal_path = setup.journal or _journal_path(stack)
+    journal_path = setup.journal or _in_data(stack, "fabric.jsonl")
     with _opened(journal_path) if journal_path else nullcontext() as journal:
         devices = SimulatedDevices(plan=setup.faults, journal=journal, duplicates=setup.duplicates)
         world = World()

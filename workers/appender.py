@@ -34,12 +34,14 @@ class Appender:
     def __init__(self, log: Log) -> None:
         self._log = log
         self._waiting: list[_Item] = []
+        self._taken = self._stored = 0  # how many envelopes, since the start
         self._changed = asyncio.Condition()
         self._wake = asyncio.Event()
 
     def put(self, machine: Machine, position: int, envelopes: list[Envelope]) -> None:
         """Queue envelopes that ``machine`` keeps ``position`` open for."""
         self._waiting.extend(_Item(machine, position, envelope) for envelope in envelopes)
+        self._taken += len(envelopes)
         self._wake.set()
 
     async def room(self) -> None:
@@ -47,6 +49,16 @@ class Appender:
         if len(self._waiting) > WAITING_MAX:
             async with self._changed:
                 await self._changed.wait_for(lambda: len(self._waiting) <= WAITING_MAX)
+
+    async def stored(self, taken: int) -> None:
+        """Wait until the first ``taken`` envelopes are on disk."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._stored >= taken)
+
+    @property
+    def taken(self) -> int:
+        """How many envelopes it was given so far."""
+        return self._taken
 
     async def run(self) -> None:
         """Append for ever.
@@ -60,6 +72,7 @@ class Appender:
             while self._waiting:
                 items, self._waiting = self._waiting[:APPEND_MAX], self._waiting[APPEND_MAX:]
                 await self._append([item.envelope for item in items])
+                self._stored += len(items)
                 for item in items:
                     item.machine.done(item.position)
                 async with self._changed:

@@ -20,7 +20,7 @@ from bus.events import Event, WorkerStarted
 from bus.subjects import key_of, name_of
 from projections.fold import AHEAD
 from workers.effects import AnyEffect, Result
-from workers.worker import Commons, Emit, Folds, Now, Worker
+from workers.worker import Commons, Emit, Folds, Now, State, Worker
 
 
 class Planned(NamedTuple):
@@ -31,6 +31,13 @@ class Planned(NamedTuple):
     cause: str
     correlation: str
     traceparent: str | UnsetType = UNSET
+
+
+class Kept(NamedTuple):
+    """What a snapshot keeps of a machine: its state, and what it has decided that the log has not brought back yet."""
+
+    state: State
+    ahead: dict[str, Event]
 
 
 class Output(NamedTuple):
@@ -58,6 +65,20 @@ class Machine:
         #: What earlier runs of this worker have said about inputs that are decided on again.
         self._said: set[str] = set()
 
+    def keep(self) -> Kept:
+        """What a snapshot keeps of it, as it is now."""
+        return Kept(self.state, self._ahead)
+
+    def restore(self, kept: Kept, position: int) -> None:
+        """Go on from a snapshot of ``position``, in place of folding the log up to there."""
+        self.state, self._ahead = kept
+        self.position = position
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether something is decided that the log has not brought back yet."""
+        return bool(self._ahead)
+
     @property
     def checkpoint(self) -> int:
         """Everything up to here is dealt with for good."""
@@ -72,12 +93,18 @@ class Machine:
         return type(r.event) in self.worker.inputs and self._serves(r)
 
     def replay(self, r: Recorded, checkpoint: int = 1 << 62) -> None:
-        """Fold an event of the past; nothing is decided. What lies above ``checkpoint`` may be decided on again."""
-        self.position = r.position
+        """Fold an event of the past; nothing is decided. What lies above ``checkpoint`` may be decided on again.
+
+        What a snapshot has folded is not folded twice. Raises Conflict as ``step`` does.
+        """
         if r.position > checkpoint and r.actor == self.worker.name:
             self._said.add(r.id)
-        if self._serves(r):
-            self.state.evolve(r)
+        if r.position > self.position:
+            self.position = r.position
+            if r.id in self._ahead:
+                self._came_back(r)
+            elif self._serves(r):
+                self.state.evolve(r)
 
     def step(self, r: Recorded, now_us: int) -> Output | None:
         """Fold a new event and decide on it. A redelivered one (position not above the last) does nothing.
@@ -87,11 +114,8 @@ class Machine:
         if r.position <= self.position:
             return None
         self.position = r.position
-        decided = self._ahead.pop(r.id, None)
-        if decided is not None:
-            if decided != r.event:
-                raise Conflict(f"{r.id} at position {r.position} is not what was decided here: {decided}")
-            self.state.placed(r)
+        if r.id in self._ahead:
+            self._came_back(r)
             return None
         if not self._serves(r):
             return None
@@ -182,6 +206,13 @@ class Machine:
             self._open[position] = left
         else:
             del self._open[position]
+
+    def _came_back(self, r: Recorded) -> None:
+        """Take in that the log has what was decided and folded here. Raises Conflict if it says otherwise."""
+        decided = self._ahead.pop(r.id)
+        if decided != r.event:
+            raise Conflict(f"{r.id} at position {r.position} is not what was decided here: {decided}")
+        self.state.placed(r)
 
     def _serves(self, r: Recorded) -> bool:
         return self._serves_host(r.event)

@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import stamina
@@ -22,6 +23,7 @@ from workers.devices.protocol import Devices
 from workers.errors import DevicesUnavailable
 from workers.machine import Machine, Output, Planned
 from workers.performer import Performer
+from workers.snapshots import Snapshot, Snapshots, SnapshotWrong, Whose, whose_of
 from workers.watch import UNWATCHED, Watch
 from workers.worker import Commons, Now, Worker
 
@@ -52,7 +54,7 @@ class Role(NamedTuple):
 class Runner:
     """Runs ``roles`` in one loop: each batch is read and decoded once, and given to those who want it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part that a test or a process may want another one of
         self,
         bus: Log,
         checkpoints: Checkpoints,
@@ -62,6 +64,7 @@ class Runner:
         beats: Beats | None = None,
         subject: str = "",
         clock: Callable[[], int] = now_us,
+        snapshots: Snapshots | None = None,
         watch: Watch = UNWATCHED,
     ) -> None:
         self._bus = bus
@@ -71,6 +74,7 @@ class Runner:
         self._beats = beats if beats is not None else MemoryBeats()
         self._subject = subject
         self._clock = clock
+        self._snapshots = snapshots
         self._watch = watch
         self._performer: Performer | None = None
         self.machines: Sequence[Machine] = ()
@@ -102,14 +106,14 @@ class Runner:
             self._conflicts_at = [at for at in self._conflicts_at if now - at < CONFLICT_WINDOW_S] + [now]
             refold = len(self._conflicts_at) <= REFOLDS
         else:
-            refold = isinstance(error, LogUnavailable)
+            refold = isinstance(error, LogUnavailable | SnapshotWrong)
         if refold:
             log.warning("folding anew from the log", reason=str(error))
         return refold
 
     async def _run_once(self) -> None:
-        commons = Commons()
-        machines = [Machine(role.worker, role.hosts, commons) for role in self._roles]
+        snapshot = self._snapshots.load(await self._whose()) if self._snapshots is not None else None
+        commons, machines = self._made(snapshot)
         self.machines = machines
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -125,10 +129,26 @@ class Runner:
                 tasks.create_task(self._tell_time(machines, appender), name="tell the time")
                 tasks.create_task(self._send_beats(machines), name="send beats")
                 self.ready.set()
-                await self._follow(machines, commons, appender, performer)
+                await self._follow(machines, commons, appender, performer, tasks)
         except BaseExceptionGroup as group:
-            expected, other = group.split((Conflict, LogUnavailable))
-            raise _first(other or expected or group) from group
+            expected, other = group.split((Conflict, LogUnavailable, SnapshotWrong))
+            error = _first(other or expected or group)
+            if self._snapshots is not None and isinstance(error, Conflict | SnapshotWrong):
+                self._snapshots.discard()
+            raise error from group
+
+    async def _whose(self) -> Whose:
+        roles = [(role.worker.name, role.hosts) for role in self._roles]
+        return whose_of(await self._bus.identity(), self._subject, roles)
+
+    def _made(self, snapshot: Snapshot | None) -> tuple[Commons, list[Machine]]:
+        """The machines as a snapshot has kept them, or as they are before the first event."""
+        commons = snapshot.commons if snapshot is not None else Commons()
+        machines = [Machine(role.worker, role.hosts, commons) for role in self._roles]
+        if snapshot is not None:
+            for machine, kept in zip(machines, snapshot.kept, strict=True):
+                machine.restore(kept, snapshot.position)
+        return commons, machines
 
     async def _catch_up(
         self, machines: list[Machine], commons: Commons, appender: Appender, performer: Performer
@@ -139,7 +159,8 @@ class Runner:
         if max(saved, default=0) > until:
             raise LogMismatch(f"a checkpoint is at {max(saved)}, the log ends at {until}: another log, or cut off")
         undecided: list[tuple[Machine, Recorded]] = []
-        async for batch in self._bus.read(0, until, self._subject):
+        folded = min(machine.position for machine in machines)  # 0 without a snapshot
+        async for batch in self._bus.read(min(folded, *saved), until, self._subject):
             self._tell_newer(batch.rejects)
             for r in batch.records:
                 commons.evolve(r)
@@ -147,15 +168,28 @@ class Runner:
                     machine.replay(r, checkpoint)
                     if r.position > checkpoint and machine.decides_on(r):
                         undecided.append((machine, r))
+        if folded > until or any(machine.is_ahead for machine in machines):
+            raise SnapshotWrong(f"the snapshot at {folded} has what is not in the log up to {until}")
         self._reached(machines, until)
         now = self._clock()
         self._carry_out(((machine, machine.decide(r, now)) for machine, r in undecided), appender, performer)
         for machine, checkpoint in zip(machines, saved, strict=True):
             _append(machine, machine.started(checkpoint, self._subject, now), appender)
-        log.info("caught up", position=until, decided_again=len(undecided), workers=[m.worker.name for m in machines])
+        log.info(
+            "caught up",
+            position=until,
+            snapshot=folded,
+            decided_again=len(undecided),
+            workers=[m.worker.name for m in machines],
+        )
 
     async def _follow(
-        self, machines: list[Machine], commons: Commons, appender: Appender, performer: Performer
+        self,
+        machines: list[Machine],
+        commons: Commons,
+        appender: Appender,
+        performer: Performer,
+        tasks: asyncio.TaskGroup,
     ) -> None:
         takers = {kind: [m for m in machines if m.wants(kind)] for kind in EVENT_TYPES}
         async for batch in self._bus.follow(self.position, self._subject):
@@ -163,6 +197,12 @@ class Runner:
             now = self._clock()
             self._carry_out(self._watch.steps(_steps(batch.records, commons, takers, now)), appender, performer)
             self._reached(machines, batch.last)
+            if self._snapshots is not None and self._snapshots.due(self.position):
+                pending = self._snapshots.begin(Snapshot(self.position, commons, [one.keep() for one in machines]))
+                # What is decided and not on disk yet must come to be there, or the snapshot is of what never was.
+                on_disk = partial(appender.stored, appender.taken)
+                if pending is not None:
+                    tasks.create_task(self._snapshots.take(pending, on_disk), name="snapshot")
             await appender.room()
 
     def _tell_newer(self, rejects: Iterable[Rejected]) -> None:

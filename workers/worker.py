@@ -42,6 +42,14 @@ class Commons:
         self._evolvers: _Evolvers = {}
         self.position = 0
 
+    def __getstate__(self) -> tuple[list[Fold], int]:
+        return list(self._folds.values()), self.position
+
+    def __setstate__(self, kept: tuple[list[Fold], int]) -> None:
+        folds, self.position = kept
+        self._folds = {type(fold): fold for fold in folds}
+        self._evolvers = _evolvers_of(folds)
+
     def fold(self, kind: type[F]) -> F:
         """The one fold of this kind; made when it is asked for first, which must be before the first event."""
         if kind not in self._folds:
@@ -78,8 +86,20 @@ class State:
 
     def __init__(self, folds: Folds) -> None:
         self._folds = folds
-        self._placing: list[Callable[[Recorded], None]] = []
-        self._evolvers: _Evolvers = {}
+        self._own: list[Fold] = []
+        self._index()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("_evolvers", "_placing")}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        vars(self).update(kept)
+        self._index()
+
+    def _index(self) -> None:
+        """Who wants which events, of the folds of its own."""
+        self._evolvers = _evolvers_of(self._own)
+        self._placing = [fold.placed for fold in self._own if type(fold).placed is not Fold.placed]
 
     def fold(self, kind: type[F]) -> F:
         """A fold of this kind: one of its own, or that of all workers of the process."""
@@ -90,9 +110,8 @@ class State:
 
     def own(self, fold: F) -> F:
         """``fold`` as one of its own, for folds that are made of others: they take each event after those."""
-        _add(self._evolvers, fold)
-        if type(fold).placed is not Fold.placed:
-            self._placing.append(fold.placed)
+        self._own.append(fold)
+        self._index()
         return fold
 
     def evolve(self, recorded: Recorded) -> None:
@@ -114,6 +133,13 @@ class State:
 def _add(evolvers: _Evolvers, fold: Fold) -> None:
     for event_type in fold.inputs():
         evolvers.setdefault(event_type, []).append(fold.evolver(event_type))
+
+
+def _evolvers_of(folds: Iterable[Fold]) -> _Evolvers:
+    evolvers: _Evolvers = {}
+    for fold in folds:
+        _add(evolvers, fold)
+    return evolvers
 
 
 #: How often each device is compared with the log, microseconds.

@@ -93,6 +93,11 @@ async def _up(options: Options, world: WorldChoice, setup: Setup, observed: Sett
 @click.option(
     "--journal", type=click.Path(path_type=Path, dir_okay=False), help="fabric: keep the devices' state here."
 )
+@click.option(
+    "--snapshots",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Workers: keep what they have folded in this folder, for a quick restart.",
+)
 @click.option("--leashed", is_flag=True, hidden=True, help="End when the standard input does.")
 @aws_options
 @observing_options
@@ -105,6 +110,7 @@ def worker(
     faults: FaultPlan,
     duplicates: DuplicateRule,
     journal: Path | None,
+    snapshots: Path | None,
     leashed: bool,
     aws: AwsSettings | None,
     as_json: bool,
@@ -119,7 +125,7 @@ def worker(
         raise UsageError(f"--aws-region: {role} speaks to no cloud, only {CLOUD} does")
     _need_servers(options, f"worker {role}")
     start = _ON_BUS.get(role) or partial(one_worker, name=role, hosts=hosts)
-    setup = Setup(faults, duplicates, journal, aws)
+    setup = Setup(faults=faults, duplicates=duplicates, journal=journal, snapshots=snapshots, aws=aws)
     run(_worker(options, role, hosts, start, setup, observed, leashed=leashed))
 
 

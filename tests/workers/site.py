@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from bus.envelope import Envelope, Recorded, now_us
 from bus.events import (
@@ -23,6 +24,7 @@ from projections.instances import InstanceRow, Instances
 from tests.workers.fakes import FakeDevices
 from workers import cnc, compute, ipam, nova, ovs_agent
 from workers.runner import Role, Runner
+from workers.snapshots import Snapshots
 
 AZ = "az1"
 HOSTS = tuple(f"h{n}" for n in range(10))
@@ -85,9 +87,11 @@ class Site:
         self.devices = devices or FakeDevices()
         self.devices.cable(event for event in world() if isinstance(event, HostAdded))
         self.clock: Callable[[], int] = now_us
+        self.snapshots: Path | None = None
 
     def runner(self, roles: Sequence[Role] = ROLES) -> Runner:
-        return Runner(self.log, self.checkpoints, self.devices, roles, clock=self.clock)
+        snapshots = Snapshots(self.snapshots, every_events=1) if self.snapshots is not None else None
+        return Runner(self.log, self.checkpoints, self.devices, roles, clock=self.clock, snapshots=snapshots)
 
     async def ask(self, events: Iterable[Event]) -> None:
         """Append requests, each its own story."""
