@@ -78,10 +78,10 @@ async def all_but_projector(stack: Bus, setup: Setup) -> AsyncIterator[Plane]:
 
 
 @asynccontextmanager
-async def workers_apart(stack: Stack, faults: FaultPlan | None = None) -> AsyncIterator[Plane]:
+async def workers_apart(stack: Stack, setup: Setup) -> AsyncIterator[Plane]:
     """As ``all_in_one``, on two cores: workers and fabric in a process of their own, the projector in this one.
 
-    Raises NotDone when that process ends.
+    Of ``setup`` the faults and the observer count. Raises NotDone when that process ends.
     """
     journal = _in_data(stack, "fabric.jsonl")
     kept = ("--journal", str(journal), "--snapshots", str(_in_data(stack, "snapshots"))) if journal else ()
@@ -89,9 +89,9 @@ async def workers_apart(stack: Stack, faults: FaultPlan | None = None) -> AsyncI
     async with running() as start:
         start(part.run())
         await part.at_work()
-        if faults is not None:
-            await RemoteDevices(BusChannel(stack.connection)).set_faults(faults)
-        async with only_projector(stack) as projector:
+        if setup.faults is not None:
+            await RemoteDevices(BusChannel(stack.connection)).set_faults(setup.faults)
+        async with only_projector(stack, setup.observer) as projector:
             yield Plane(projector=projector)
 
 
@@ -116,27 +116,32 @@ async def _all_workers(stack: Bus, setup: Setup) -> AsyncIterator[Runner]:
 
 
 @asynccontextmanager
-async def working_plane(stack: Stack, faults: FaultPlan | None = None, *, apart: bool = False) -> AsyncIterator[Plane]:
+async def working_plane(
+    stack: Stack,
+    setup: Setup = Setup(),  # noqa: B008 a tuple of constants
+    *,
+    apart: bool = False,
+) -> AsyncIterator[Plane]:
     """A control plane that works: the one that runs already on these servers, or one on servers of our own.
 
     ``apart``: one of our own has its workers in a process of their own.
 
     Raises NotDone when the servers were found and no control plane works on them: it may be away for a moment only,
-    and a second one would be a second truth. Raises UsageError when ``faults`` are given for a fabric elsewhere.
+    and a second one would be a second truth. Raises UsageError when faults are given for a fabric elsewhere.
     """
     if not stack.servers.nats_found:
-        async with workers_apart(stack, faults) if apart else all_in_one(stack, Setup(faults)) as plane:
+        async with workers_apart(stack, setup) if apart else all_in_one(stack, setup) as plane:
             yield plane
     elif not await _fabric_answers(stack):
         raise NotDone(
             f"no fabric answers at {stack.servers.nats}: does the control plane run? (driftline up, or worker)"
         )
-    elif faults is not None and faults != FaultPlan():
+    elif setup.faults is not None and setup.faults != FaultPlan():
         raise UsageError("--faults: the fabric runs in another process; give them to `up` or `worker fabric`")
     elif stack.servers.postgres_found:
         yield Plane()
     else:
-        async with only_projector(stack) as projector:
+        async with only_projector(stack, setup.observer) as projector:
             yield Plane(projector=projector)
 
 

@@ -27,7 +27,9 @@ from driftline.loadtest.exercise import Exercise, Limits, Places, check, exercis
 from driftline.loadtest.page import page
 from driftline.loadtest.profile import SCOPES, Phase, Shape, found, named
 from driftline.loadtest.report import INTERRUPTED, Partial, Report, partial
-from driftline.plane import working_plane
+from driftline.observing.process import looked_at, observed_as
+from driftline.observing.settings import Settings
+from driftline.plane import Setup, working_plane
 from driftline.stack import Options, open_bus, open_stack
 from driftline.trace import Target, TraceRow, read_trace
 from driftline.world_setup import WorldChoice, describe_world, world_of_log, world_options
@@ -225,9 +227,10 @@ async def _load(options: Options, world: WorldChoice, wanted: Load, faults: Faul
         if parts is not None:
             described = await describe_world(stack, world, total)
             await parts.at_work()
-        plane = await exits.enter_async_context(
-            working_plane(stack, faults if parts is None else None, apart=wanted.apart)
-        )
+        observing = exits.enter_context(observed_as("load", Settings(), has_workers=False, has_projector=False))
+        await exits.enter_async_context(looked_at(observing, Settings(), stack.connection, stack.log, stack.database))
+        setup = Setup(faults=faults if parts is None else None, observer=observing)
+        plane = await exits.enter_async_context(working_plane(stack, setup, apart=wanted.apart))
         if parts is None:
             described = await describe_world(stack, world, total)
         known = await world_of_log(stack)
