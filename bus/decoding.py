@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from bus.envelope import Recorded, Rejected, decode, recorded
+from bus.envelope import Envelope, Recorded, Rejected, decode, recorded
 from bus.errors import MalformedEvent, UnknownEventType
 from bus.subjects import subject_of
 
@@ -17,6 +17,10 @@ class Raw(NamedTuple):
     stored_us: int
 
 
+#: How much of what was sent is kept until it is read back: some batches, as one append is on its way at a time.
+SENT_MAX = 4000
+
+
 class RawBatch(NamedTuple):
     """What one read brought, not decoded yet. ``last`` is the position up to which the log has now been read."""
 
@@ -24,8 +28,30 @@ class RawBatch(NamedTuple):
     last: int
 
 
-def decode_batch(raws: Iterable[Raw]) -> tuple[list[Recorded], list[Rejected]]:
-    """Split ``raws`` into the events and the rest.
+class Sent:
+    """What a process has sent to the log and not read back yet. The same bytes on the same subject need no decoding.
+
+    At most SENT_MAX are kept, the newest: a process that reads nothing back would keep them for ever.
+    """
+
+    def __init__(self) -> None:
+        self._sent: dict[bytes, tuple[str, Envelope]] = {}
+
+    def note(self, subject: str, data: bytes, envelope: Envelope) -> None:
+        """``envelope`` goes to the log as ``data`` on ``subject``."""
+        sent = self._sent
+        sent[data] = subject, envelope
+        if len(sent) > SENT_MAX:
+            del sent[next(iter(sent))]
+
+    def back(self, subject: str, data: bytes) -> Envelope | None:
+        """The envelope that ``data`` is, if it was sent from here on ``subject``; it is forgotten then."""
+        sent = self._sent.pop(data, None)
+        return sent[1] if sent is not None and sent[0] == subject else None
+
+
+def decode_batch(raws: Iterable[Raw], sent: Sent | None = None) -> tuple[list[Recorded], list[Rejected]]:
+    """Split ``raws`` into the events and the rest. What was ``sent`` from here is not decoded again.
 
     A message on another subject than its event's own is malformed: permissions are granted by subject, so a
     publisher could otherwise speak for an aggregate or a host that is not its own.
@@ -35,6 +61,10 @@ def decode_batch(raws: Iterable[Raw]) -> tuple[list[Recorded], list[Rejected]]:
     note = records.append
     for raw in raws:
         position, subject, data, stored_us = raw
+        own = sent.back(subject, data) if sent is not None else None
+        if own is not None:
+            note(recorded(own, position, stored_us))
+            continue
         try:
             envelope = decode(data)
         except UnknownEventType as error:

@@ -32,6 +32,8 @@ CHECKPOINT_EVERY_S = 2.0
 #: How often machines are told the time, and how often the agents' beats are sent and read, seconds.
 CLOCK_EVERY_S = 1.0
 BEAT_EVERY_S = 5.0
+#: How many events are decided on before others of the process have their turn: a few milliseconds of work.
+STRETCH = 50
 #: How often a conflict is answered by refolding before it is taken for a second process of the same worker.
 REFOLDS = 5
 CONFLICT_WINDOW_S = 60.0
@@ -194,8 +196,10 @@ class Runner:
         takers = {kind: [m for m in machines if m.wants(kind)] for kind in EVENT_TYPES}
         async for batch in self._bus.follow(self.position, self._subject):
             self._tell_newer(batch.rejects)
-            now = self._clock()
-            self._carry_out(self._watch.steps(_steps(batch.records, commons, takers, now)), appender, performer)
+            for stretch in _stretches(batch.records):
+                now = self._clock()
+                self._carry_out(self._watch.steps(_steps(stretch, commons, takers, now)), appender, performer)
+                await asyncio.sleep(0)  # an acknowledgement that has come lets the next append go
             self._reached(machines, batch.last)
             if self._snapshots is not None and self._snapshots.due(self.position):
                 pending = self._snapshots.begin(Snapshot(self.position, commons, [one.keep() for one in machines]))
@@ -289,6 +293,11 @@ class Runner:
             log.warning("checkpoint not saved", checkpoint=name, position=position, reason=str(error))
             return False
         return True
+
+
+def _stretches(records: Sequence[Recorded]) -> Iterator[Sequence[Recorded]]:
+    for start in range(0, len(records), STRETCH):
+        yield records[start : start + STRETCH]
 
 
 def _steps(

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from itertools import count
 
 import msgspec
-from nats.aio.msg import Msg
 
 from bus.errors import LogUnavailable
 from bus.jetstream.connection import ANSWER_S, Connection
@@ -29,6 +28,8 @@ class Ack(msgspec.Struct, frozen=True):
     error: AckError | None = None
 
 
+#: What the server says when nobody listens on a subject.
+_NOBODY = b"NATS/1.0 503"
 _DECODER = msgspec.json.Decoder(Ack)
 
 
@@ -48,9 +49,7 @@ class Acks:
         async with self._subscribing:
             if not self._subscribed:
                 self._connection.on_lost(self._fail_all)
-                await self._connection.client.subscribe(
-                    f"{self._prefix}.*", cb=self._take, pending_msgs_limit=0, pending_bytes_limit=0
-                )
+                await self._connection.tap(f"{self._prefix}.*", self._take)
                 self._subscribed = True
 
     @asynccontextmanager
@@ -75,14 +74,14 @@ class Acks:
         except TimeoutError as error:
             raise LogUnavailable(f"{self._connection.url}: no acknowledgement within {timeout_s:g} s") from error
 
-    async def _take(self, message: Msg) -> None:
-        answer = self._waiting.get(message.subject)
+    def _take(self, subject: bytes, reply: bytes, headers: bytes, payload: bytes) -> None:
+        answer = self._waiting.get(subject.decode())
         if answer is None or answer.done():
             return
-        if message.headers is not None and message.headers.get("Status") == "503":
+        if headers.startswith(_NOBODY):
             answer.set_exception(LogUnavailable(f"{self._connection.url}: no stream takes what was published"))
-        elif message.data:  # an empty one says that a batch has begun
-            answer.set_result(_DECODER.decode(message.data))
+        elif payload:  # an empty one says that a batch has begun
+            answer.set_result(_DECODER.decode(payload))
 
     def _fail_all(self) -> None:
         for answer in self._waiting.values():

@@ -1,4 +1,4 @@
-"""How the envelopes of one append are cut into messages that can go together."""
+"""How the envelopes of one append are cut into messages that can go together, and what holds these together."""
 
 from collections.abc import Iterator, Sequence
 
@@ -42,3 +42,9 @@ def segments(envelopes: Sequence[Envelope]) -> Iterator[list[Envelope]]:
             segment = []
     if segment:
         yield segment
+
+
+def place(batch_id: str, number: int, last: int) -> str:
+    """The headers of message ``number``, from 1, of an atomic batch of ``last`` messages."""
+    commit = "Nats-Batch-Commit: 1\r\n" if number == last else ""
+    return f"Nats-Batch-Id: {batch_id}\r\nNats-Batch-Sequence: {number}\r\n{commit}"

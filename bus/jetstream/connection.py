@@ -12,6 +12,7 @@ import nats.errors
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
 from bus.errors import BusClosed, LogUnavailable, MalformedEvent
 from bus.jetstream.parser import QuickParser, Take
@@ -21,6 +22,9 @@ CONNECT_S = 5.0
 ANSWER_S = 10.0
 #: An append that waits for its answer, and whatever is sent while the server is away, is kept here (bytes).
 PENDING_BYTES = 64 * 1024 * 1024
+
+#: Bytes of headers around their lines: the version before, an empty line after.
+HEADERS_EXTRA = len("NATS/1.0\r\n\r\n")
 
 log = structlog.get_logger("bus")
 
@@ -48,22 +52,22 @@ class Headers(dict[str, str]):
 
 
 class Outgoing(NamedTuple):
-    """A message to be sent. ``reply``: where its answer shall go; empty for none."""
+    """A message to be sent. ``reply``: where its answer shall go; empty for none.
+
+    ``headers``: lines of ``Name: value``, each with its line end.
+    """
 
     subject: str
     data: bytes
     reply: str
-    headers: dict[str, str]
+    headers: str
 
     def command(self) -> bytes:
         """The message as the protocol has it (HPUB). Subject and headers must be plain: nothing is escaped."""
-        lines = "".join([f"{name}: {value}\r\n" for name, value in self.headers.items()])
-        head = f"NATS/1.0\r\n{lines}\r\n".encode()
-        size = len(head) + len(self.data)
-        return b"HPUB %b %b %d %d\r\n%b%b\r\n" % (
-            *(self.subject.encode(), self.reply.encode(), len(head), size),
-            *(head, self.data),
-        )
+        subject, data, reply, headers = self
+        head = len(headers) + HEADERS_EXTRA
+        line = f"HPUB {subject} {reply} {head} {head + len(data)}\r\nNATS/1.0\r\n{headers}\r\n"
+        return b"%b%b\r\n" % (line.encode("ascii"), data)
 
 
 class _Client(Client):
@@ -244,15 +248,19 @@ class Connection:
 
         No limit: ask for no more than you can hold.
         """
-        subscription = await self.client.subscribe(subject, cb=_never)
-        number = str(subscription._id).encode()
-        self.client.parser.takers[number] = take
+        subscription = await self.tap(subject, take)
         try:
             yield
         finally:
-            del self.client.parser.takers[number]
+            del self.client.parser.takers[_number(subscription)]
             if not self.client.is_closed:
                 await subscription.unsubscribe()
+
+    async def tap(self, subject: str, take: Take) -> Subscription:
+        """As ``raw_inbox``, for as long as the connection lives."""
+        subscription = await self.client.subscribe(subject, cb=_never)
+        self.client.parser.takers[_number(subscription)] = take
+        return subscription
 
     def _tell_lost(self) -> None:
         for listener in list(self._lost):
@@ -278,6 +286,11 @@ class Connection:
             self._closing = True
             log.error("nats connection closed by the server", url=self.url, reason=self._last_error)
             self._tell_lost()
+
+
+def _number(subscription: Subscription) -> bytes:
+    """What the server calls it."""
+    return str(subscription._id).encode()
 
 
 async def _never(message: Msg) -> None:

@@ -23,12 +23,12 @@ from uuid import uuid4
 
 from nats.aio.msg import Msg
 
-from bus.decoding import Raw, RawBatch, decode_batch
+from bus.decoding import Raw, RawBatch, Sent, decode_batch
 from bus.envelope import Envelope, encode
 from bus.errors import Conflict, LogMismatch, LogUnavailable
 from bus.jetstream import feed
 from bus.jetstream.acks import Ack, AckError, Acks
-from bus.jetstream.chunks import chunks, segments
+from bus.jetstream.chunks import chunks, place, segments
 from bus.jetstream.connection import ANSWER_S, Connection, Outgoing
 from bus.jetstream.reader import Reader
 from bus.jetstream.streams import LOG
@@ -59,6 +59,7 @@ class JetStreamLog:
         self._connection = connection
         self._timeout_s = timeout_s
         self._acks = Acks(connection)
+        self._sent = Sent()
         self._batches = asyncio.Semaphore(BATCHES_MAX)
         self._batch_prefix = uuid4().hex[:16]
         self._batch_numbers = count(1)
@@ -100,7 +101,7 @@ class JetStreamLog:
     async def read(self, after: int, until: int, subject: str = "") -> AsyncIterator[Batch]:
         async with aclosing(self._raw(after, until, subject)) as batches:
             async for batch in batches:
-                yield _decoded(batch)
+                yield self._decoded(batch)
 
     def read_raw(self, after: int, until: int) -> AsyncIterator[RawBatch]:
         return self._raw(after, until, "")
@@ -120,7 +121,16 @@ class JetStreamLog:
     async def follow(self, after: int, subject: str = "") -> AsyncIterator[Batch]:
         async with aclosing(self._reader(subject).follow(after)) as batches:
             async for batch in batches:
-                yield _decoded(batch)
+                yield self._decoded(batch)
+
+    def _decoded(self, batch: RawBatch) -> Batch:
+        records, rejects = decode_batch(batch.raws, self._sent)
+        return Batch(records, rejects, batch.last)
+
+    def _message(self, envelope: Envelope, reply: str, headers: str) -> Outgoing:
+        subject, data = subject_of(envelope.event), encode(envelope)
+        self._sent.note(subject, data, envelope)
+        return Outgoing(subject, data, reply, headers)
 
     def _reader(self, subject: str) -> Reader:
         return Reader(self._connection, subject, self._timeout_s)
@@ -169,16 +179,13 @@ class JetStreamLog:
         batch_id = f"{self._batch_prefix}-{next(self._batch_numbers)}"
         async with self._acks.expect(1) as replies:
             reply = replies[0][0]
+            last = len(envelopes)
             messages = []
             for number, envelope in enumerate(envelopes, 1):
-                headers = _headers(envelope)
-                headers["Nats-Batch-Id"] = batch_id
-                headers["Nats-Batch-Sequence"] = str(number)
-                is_last = number == len(envelopes)
-                if is_last:
-                    headers["Nats-Batch-Commit"] = "1"
                 # The first asks for an answer as well: "too many batches" comes there.
-                messages.append(_message(envelope, reply if is_last or number == 1 else "", headers))
+                answered = reply if number in (1, last) else ""
+                headers = _headers(envelope) + place(batch_id, number, last)
+                messages.append(self._message(envelope, answered, headers))
             await self._connection.publish_all(messages)
             return (await self._acks.collect(replies, self._timeout_s))[0]
 
@@ -187,7 +194,7 @@ class JetStreamLog:
         for segment in segments(envelopes):
             async with self._acks.expect(len(segment)) as replies:
                 await self._connection.publish_all(
-                    [_message(one, reply, _headers(one)) for one, (reply, _) in zip(segment, replies, strict=True)]
+                    [self._message(one, reply, _headers(one)) for one, (reply, _) in zip(segment, replies, strict=True)]
                 )
                 acks = await self._acks.collect(replies, self._timeout_s)
             for envelope, ack in zip(segment, acks, strict=True):
@@ -215,33 +222,24 @@ class JetStreamLog:
 
     async def _append_after_garbage(self, envelope: Envelope, position: int) -> Appended:
         """Append an ``once`` event where the last message on its subject, at ``position``, is no event and no rival."""
-        headers = _headers(envelope) | {"Nats-Expected-Last-Subject-Sequence": str(position)}
+        headers = _headers(envelope, after=position)
         async with self._acks.expect(1) as replies:
-            await self._connection.publish_all([_message(envelope, replies[0][0], headers)])
+            await self._connection.publish_all([self._message(envelope, replies[0][0], headers)])
             (ack,) = await self._acks.collect(replies, self._timeout_s)
         return await self._classify(envelope, ack)
-
-
-def _decoded(batch: RawBatch) -> Batch:
-    records, rejects = decode_batch(batch.raws)
-    return Batch(records, rejects, batch.last)
 
 
 def _rejected(error: AckError) -> LogUnavailable:
     return LogUnavailable(f"append rejected: {error.description} (error {error.err_code})")
 
 
-def _message(envelope: Envelope, reply: str, headers: dict[str, str]) -> Outgoing:
-    return Outgoing(subject_of(envelope.event), encode(envelope), reply, headers)
-
-
-def _headers(envelope: Envelope) -> dict[str, str]:
+def _headers(envelope: Envelope, after: int = 0) -> str:
+    """The lines that every message has. ``after``: the last position at which an event of a ``once`` type may stand."""
     message_id = envelope.id if _PLAIN_ID.fullmatch(envelope.id) else quote(envelope.id, safe="")
-    headers = {"Nats-Msg-Id": message_id}
-    if envelope.event.once:
-        headers["Nats-Expected-Last-Subject-Sequence"] = "0"
-        headers["Nats-Expected-Last-Subject-Sequence-Subject"] = once_filter(envelope.event)
-    return headers
+    if not envelope.event.once:
+        return f"Nats-Msg-Id: {message_id}\r\n"
+    expected = "Nats-Expected-Last-Subject-Sequence"
+    return f"Nats-Msg-Id: {message_id}\r\n{expected}: {after}\r\n{expected}-Subject: {once_filter(envelope.event)}\r\n"
 
 
 def _found(stored: Msg, position: int) -> str | None:

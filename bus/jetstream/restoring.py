@@ -6,6 +6,7 @@ from uuid import uuid4
 from bus.decoding import Raw
 from bus.errors import LogMismatch, LogUnavailable
 from bus.jetstream.acks import Acks
+from bus.jetstream.chunks import place
 from bus.jetstream.connection import ANSWER_S, Connection, Outgoing
 
 #: Messages in one atomic batch; the server takes 1,000.
@@ -36,11 +37,9 @@ async def restore(
 
 
 def _messages(batch: Sequence[Raw], reply: str) -> list[Outgoing]:
-    number = uuid4().hex[:16]
+    batch_id = uuid4().hex[:16]
     messages = []
-    for place, raw in enumerate(batch, 1):
-        headers = {"Nats-Batch-Id": number, "Nats-Batch-Sequence": str(place)}
-        if place == len(batch):
-            headers["Nats-Batch-Commit"] = "1"
-        messages.append(Outgoing(raw.subject, raw.data, reply if place in (1, len(batch)) else "", headers))
+    for at, raw in enumerate(batch, 1):
+        answered = reply if at in (1, len(batch)) else ""
+        messages.append(Outgoing(raw.subject, raw.data, answered, place(batch_id, at, len(batch))))
     return messages
