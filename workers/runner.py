@@ -33,7 +33,7 @@ CHECKPOINT_EVERY_S = 2.0
 CLOCK_EVERY_S = 1.0
 BEAT_EVERY_S = 5.0
 #: How many events are decided on before others of the process have their turn: a few milliseconds of work.
-STRETCH = 50
+import os as _os; STRETCH = int(_os.environ.get("STRETCH","50"))
 #: How often a conflict is answered by refolding before it is taken for a second process of the same worker.
 REFOLDS = 5
 CONFLICT_WINDOW_S = 60.0
@@ -119,11 +119,10 @@ class Runner:
         self.machines = machines
         try:
             async with asyncio.TaskGroup() as tasks:
-                appender = Appender(self._bus)
+                appender = Appender(self._bus, tasks)
                 performer = Performer(self._devices, appender, tasks, self._clock, self._watch)
                 self._performer = performer
                 self._watch.began(self)
-                tasks.create_task(appender.run(), name="append")
                 await self._catch_up(machines, commons, appender, performer)
                 # Not before: what was folded and not decided yet must stay above the checkpoint.
                 tasks.create_task(self._save_checkpoints(machines), name="save checkpoints")

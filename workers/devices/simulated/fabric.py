@@ -345,10 +345,13 @@ class Fabric:
                 return Performed(found=self.mobility.duplicates(leaf.leaf, known), noted=False)
             case ClearMac(vni=vni, mac=mac):
                 return Performed(self.mobility.clear(vni, mac), noted=False)
-        error = leaf.apply(effect)
-        if isinstance(effect, LeafVlan):
-            self._hear(leaf.leaf, effect.interface, effect.vlan)
-        return Performed(error)
+            case LeafVlan(interface=interface, vlan=vlan):
+                before = leaf.entry(interface, vlan)
+                error = leaf.apply(effect)
+                if leaf.entry(interface, vlan) != before:  # else nobody is heard who was not, and looking costs
+                    self._hear(leaf.leaf, interface, vlan)
+                return Performed(error)
+        return Performed(leaf.apply(effect))
 
     def _hear(self, leaf: str, interface: str, vlan: int = 0) -> None:
         """The leaf hears who is below the interface now; ``vlan``: only who sends on this VLAN, or untagged."""
