@@ -12,10 +12,12 @@ from typing import Any
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from driftline.bench.limits import log_alone
 from driftline.cli.common import print_json, print_table, progress_console, run, server_options
 from driftline.cli.load_report import finish, show_partial, show_report
+from driftline.cli.numbers import POSITIVE
 from driftline.cli.panel import Panel
 from driftline.cli.plane_options import faults_option
 from driftline.errors import NotDone, UsageError
@@ -24,8 +26,9 @@ from driftline.loadtest.cluster import ROLES, cluster
 from driftline.loadtest.compare import compare, read_run
 from driftline.loadtest.disturbing import disturb
 from driftline.loadtest.exercise import Exercise, Limits, Places, check, exercising
+from driftline.loadtest.leaves import BrokenLeaves
 from driftline.loadtest.page import page
-from driftline.loadtest.profile import SCOPES, Phase, Shape, found, named
+from driftline.loadtest.profile import SCOPES, SOME_TAKE, LeavesFail, Phase, Shape, found, named, takes
 from driftline.loadtest.report import INTERRUPTED, Partial, Report, partial
 from driftline.observing.process import looked_at, observed_as
 from driftline.observing.settings import Settings
@@ -65,16 +68,13 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float
 
 
-_ABOVE_0 = click.FloatRange(0, min_open=True)
-
-
 @click.group(invoke_without_command=True)
 @click.option(
     "--profile", metavar="NAME", help=f"{', '.join(found())}, or a file of yours.  [default: burst, or trace]"
 )
 @click.option("--instances", type=click.IntRange(1, 1_000_000), help="How many, in each zone.")
-@click.option("--rate", type=_ABOVE_0, default=100.0, show_default=True, help="How many a second, in all zones.")
-@click.option("--lives", "lives_s", type=_ABOVE_0, default=10.0, show_default=True, help="churn: for so many seconds.")
+@click.option("--rate", type=POSITIVE, default=100.0, show_default=True, help="How many a second, in all zones.")
+@click.option("--lives", "lives_s", type=POSITIVE, default=10.0, show_default=True, help="churn: for so many seconds.")
 @click.option("--size", type=click.IntRange(1, 1000), default=100, show_default=True, help="bulk: ports in a request.")
 @click.option("--scope", type=click.Choice(SCOPES), default="rack", show_default=True, help="storm: what is hit.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the times at which requests come.")
@@ -83,21 +83,21 @@ _ABOVE_0 = click.FloatRange(0, min_open=True)
 @click.option("--created-column", default="creation_time", show_default=True, help="Seconds.")
 @click.option("--deleted-column", default="deletion_time", show_default=True, help="Seconds; empty: never.")
 @click.option("--host-column", help="Pin each pod to the host named in this column.")
-@click.option("--speed", type=_ABOVE_0, help="Trace seconds per second. [default: flat out]")
+@click.option("--speed", type=POSITIVE, help="Trace seconds per second. [default: flat out]")
 @click.option("--network", help="Take ports from this network.")
 @click.option("--label", help="Take ports from networks with this label. [default: all labels in turn]")
 @click.option(
     "--in-flight", type=click.IntRange(1), help="Requests under way at most.  [default: 2000 if they have no times]"
 )
-@click.option("--for", "for_s", type=_ABOVE_0, help="Leave out what is due later than that, seconds.")
+@click.option("--for", "for_s", type=POSITIVE, help="Leave out what is due later than that, seconds.")
 @click.option(
-    "--timeout", "timeout_s", type=_ABOVE_0, default=3600.0, show_default=True, help="Seconds, for all of it."
+    "--timeout", "timeout_s", type=POSITIVE, default=3600.0, show_default=True, help="Seconds, for all of it."
 )
 @click.option("--limit", "measure_limit", is_flag=True, help="Measure first what the log alone can do here.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the JSON of the run here as well.")
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots here.")
 @click.option("--chaos", default="", metavar="FAULTS", help="kill:nova@10,restart:nats@20,… or random; see the how-to.")
-@click.option("--chaos-every", "chaos_every_s", type=_ABOVE_0, default=5.0, show_default=True, help="random: seconds.")
+@click.option("--chaos-every", "chaos_every_s", type=POSITIVE, default=5.0, show_default=True, help="random: seconds.")
 @click.option("--apart/--together", default=None, help="Workers in a process of their own.  [default: if two cores]")
 @world_options
 @faults_option
@@ -149,15 +149,16 @@ def load(
         raise UsageError(f"--profile {profile}: a trace is a profile of its own")
     profile = profile or ("trace" if trace else "burst")
     named(profile)
+    _no_use(context, profile)
     for option, path in (("--out", out), ("--html", html)):
         if path is not None and not path.parent.is_dir():
             raise UsageError(f"{option} {path}: there is no folder {path.parent}")
-    if chaos and (options.nats or options.postgres or options.data or faults != FaultPlan()):
+    own_servers = not (options.nats or options.postgres or options.data)
+    if chaos and not (own_servers and faults == FaultPlan()):
         raise UsageError("--chaos: it needs servers and devices of its own; no --nats, --postgres, --data or --faults")
     if apart is not None and (chaos or options.nats):
         raise UsageError("--apart, --together: the workers run elsewhere, or are parts that --chaos can hit")
-    if chaos == "random" and for_s is None:
-        raise UsageError("--chaos random: say with --for until when, seconds")
+    _check_random(chaos, for_s, _given(context, "chaos_every_s"))
     rows = read_trace(trace, name_column, created_column, deleted_column or None, host_column) if trace else []
     wanted = Load(
         profile=profile,
@@ -180,6 +181,25 @@ def load(
         apart=(os.cpu_count() or 1) > 1 if apart is None else apart,
     )
     run(_load(options, world, wanted, faults, as_json=as_json))
+
+
+def _no_use(context: click.Context, profile: str) -> None:
+    """Raise UsageError for a number that was given and that ``profile`` does not look at."""
+    for name in sorted(SOME_TAKE - takes(profile)):
+        if _given(context, name):
+            users = [other for other in found() if name in takes(other)]
+            raise UsageError(f"--{name.removesuffix('_s')}: {profile} makes no use of it, only {', '.join(users)}")
+
+
+def _check_random(chaos: str, for_s: float | None, every_given: bool) -> None:
+    if chaos == "random" and for_s is None:
+        raise UsageError("--chaos random: say with --for until when, seconds")
+    if chaos != "random" and every_given:
+        raise UsageError("--chaos-every: only with --chaos random")
+
+
+def _given(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def _faster(row: TraceRow, speed: float) -> TraceRow:
@@ -236,11 +256,14 @@ async def _load(options: Options, world: WorldChoice, wanted: Load, faults: Faul
         known = await world_of_log(stack)
         places, phases = _places(known, wanted), _phases(known, wanted)
         check(phases, places)
+        if stack.servers.nats_found and parts is None and any(isinstance(phase, LeavesFail) for phase in phases):
+            raise UsageError("--scope leaf-pair: needs devices of its own; those that run may have faults that it ends")
         chaos = _chaos(known, wanted)
         panel = exits.enter_context(Panel(_total(known, wanted)))
-        exercise = await exits.enter_async_context(exercising(stack, plane, wanted.limits, panel))
+        leaves = BrokenLeaves(stack, faults)
+        exercise = await exits.enter_async_context(exercising(stack, plane, wanted.limits, panel, leaves))
         exercise.may_fail = any(fault.what == "break" for fault in chaos)
-        disturbing = disturb(parts, stack, chaos, exercise.marks.append) if parts is not None else None
+        disturbing = disturb(parts, leaves, chaos, exercise.marks.append) if parts is not None else None
         progress_console().print(f"[bold]driftline load[/]: {wanted.profile} on {described}")
         report = await _run(exercise, exercise.phases(phases, places, known), disturbing, wanted)
     if isinstance(report, Report):

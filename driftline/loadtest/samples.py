@@ -17,13 +17,17 @@ EVERY_S = 1.0
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """One moment, ``at_s`` after the run began. ``lags``: events behind, by who reads; the other counts: so far.
 
-    ``memory_mib``: what this process and the Python processes that it started hold.
+    ``ended``: spawns that have their outcome. ``memory_mib``: what this process and the Python processes that it
+    started hold.
     """
 
     at_s: float
     requested: int
     active: int
     ended: int
+    deleted: int
+    drifted: int
+    bulk_done: int
     in_flight: int
     events: int
     lags: dict[str, int]
