@@ -71,7 +71,6 @@ class Sampler:
         """Take samples for ever."""
         loop = asyncio.get_running_loop()
         start = loop.time()
-        number = 0
         while True:
             try:
                 sample = await self._look(loop.time() - start)
@@ -80,5 +79,5 @@ class Sampler:
             else:
                 self.samples.append(sample)
                 self._on_sample(sample)
-            number += 1
-            await asyncio.sleep(start + number * EVERY_S - loop.time())
+            passed_s = loop.time() - start
+            await asyncio.sleep(EVERY_S - passed_s % EVERY_S)  # what was missed is not made up for
