@@ -77,7 +77,7 @@ async def test_nothing_is_left_of_a_run_that_was_killed(place: Site) -> None:
             "--chaos: it needs servers and devices of its own",
         ),
     ],
-    ids=["clause", "no-end", "servers"],
+    ids=["clause", "no-end", "no-chaos", "servers"],
 )
 async def test_bad_chaos_is_refused_in_one_line(place: Site, arguments: list[str], says: str) -> None:
     assert says in await place.refused("load", "--instances", "3", *arguments)
