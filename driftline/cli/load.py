@@ -12,14 +12,15 @@ from typing import Any
 
 import click
 import msgspec
-from click.core import ParameterSource
 
 from driftline.bench.limits import log_alone
 from driftline.cli.common import print_json, print_table, progress_console, run, server_options
+from driftline.cli.load_options import check_random, check_use
 from driftline.cli.load_report import finish, show_partial, show_report
 from driftline.cli.numbers import POSITIVE
 from driftline.cli.panel import Panel
 from driftline.cli.plane_options import faults_option
+from driftline.discovery import find
 from driftline.errors import NotDone, UsageError
 from driftline.loadtest.chaos import Fault, drawn, parse_chaos
 from driftline.loadtest.cluster import ROLES, cluster
@@ -28,7 +29,7 @@ from driftline.loadtest.disturbing import disturb
 from driftline.loadtest.exercise import Exercise, Limits, Places, check, exercising
 from driftline.loadtest.leaves import BrokenLeaves
 from driftline.loadtest.page import page
-from driftline.loadtest.profile import SCOPES, SOME_TAKE, LeavesFail, Phase, Shape, found, named, takes
+from driftline.loadtest.profile import SCOPES, LeavesFail, Phase, Shape, found, named
 from driftline.loadtest.report import INTERRUPTED, Partial, Report, partial
 from driftline.observing.process import looked_at, observed_as
 from driftline.observing.settings import Settings
@@ -43,6 +44,9 @@ from workers.devices.simulated.faults import FaultPlan
 EXIT_INTERRUPTED = 130
 #: Events that a spawn makes (Figure 10): as many per instance does the log alone get.
 EVENTS_PER_SPAWN = 11
+#: A burst of so many, on servers of its own, is told as a share of what the log alone does with at most so many events:
+#: all of them are in memory at once.
+LIMIT_FROM, LIMIT_EVENTS_MAX = 1000, 50_000
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +63,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     target: Target | None
     limits: Limits
     flat_out: bool
-    measure_limit: bool
+    measure_limit: bool | None
     out: Path | None
     html: Path | None
     chaos: str
@@ -93,7 +97,12 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 @click.option(
     "--timeout", "timeout_s", type=POSITIVE, default=3600.0, show_default=True, help="Seconds, for all of it."
 )
-@click.option("--limit", "measure_limit", is_flag=True, help="Measure first what the log alone can do here.")
+@click.option(
+    "--limit/--no-limit",
+    "measure_limit",
+    default=None,
+    help=f"Measure first what the log alone can do here.  [default: for a burst of {LIMIT_FROM} or more]",
+)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the JSON of the run here as well.")
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots here.")
 @click.option("--chaos", default="", metavar="FAULTS", help="kill:nova@10,restart:nats@20,… or random; see the how-to.")
@@ -125,7 +134,7 @@ def load(
     in_flight: int | None,
     for_s: float | None,
     timeout_s: float,
-    measure_limit: bool,
+    measure_limit: bool | None,
     out: Path | None,
     html: Path | None,
     chaos: str,
@@ -149,7 +158,7 @@ def load(
         raise UsageError(f"--profile {profile}: a trace is a profile of its own")
     profile = profile or ("trace" if trace else "burst")
     named(profile)
-    _no_use(context, profile)
+    check_use(context, profile)
     for option, path in (("--out", out), ("--html", html)):
         if path is not None and not path.parent.is_dir():
             raise UsageError(f"{option} {path}: there is no folder {path.parent}")
@@ -158,7 +167,7 @@ def load(
         raise UsageError("--chaos: it needs servers and devices of its own; no --nats, --postgres, --data or --faults")
     if apart is not None and (chaos or options.nats):
         raise UsageError("--apart, --together: the workers run elsewhere, or are parts that --chaos can hit")
-    _check_random(chaos, for_s, _given(context, "chaos_every_s"))
+    check_random(context, chaos, for_s)
     rows = read_trace(trace, name_column, created_column, deleted_column or None, host_column) if trace else []
     wanted = Load(
         profile=profile,
@@ -181,25 +190,6 @@ def load(
         apart=(os.cpu_count() or 1) > 1 if apart is None else apart,
     )
     run(_load(options, world, wanted, faults, as_json=as_json))
-
-
-def _no_use(context: click.Context, profile: str) -> None:
-    """Raise UsageError for a number that was given and that ``profile`` does not look at."""
-    for name in sorted(SOME_TAKE - takes(profile)):
-        if _given(context, name):
-            users = [other for other in found() if name in takes(other)]
-            raise UsageError(f"--{name.removesuffix('_s')}: {profile} makes no use of it, only {', '.join(users)}")
-
-
-def _check_random(chaos: str, for_s: float | None, every_given: bool) -> None:
-    if chaos == "random" and for_s is None:
-        raise UsageError("--chaos random: say with --for until when, seconds")
-    if chaos != "random" and every_given:
-        raise UsageError("--chaos-every: only with --chaos random")
-
-
-def _given(context: click.Context, name: str) -> bool:
-    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def _faster(row: TraceRow, speed: float) -> TraceRow:
@@ -237,7 +227,7 @@ def page_of(run_file: Path, html: Path) -> None:
 
 
 async def _load(options: Options, world: WorldChoice, wanted: Load, faults: FaultPlan, *, as_json: bool) -> None:
-    limit = await _limit(wanted, world) if wanted.measure_limit else 0.0
+    limit = await _limit(wanted, world) if _measures_limit(options, world, wanted) else 0.0
     async with AsyncExitStack() as exits:
         parts = await exits.enter_async_context(cluster()) if wanted.chaos else None
         if parts is not None:
@@ -336,11 +326,19 @@ def _write(option: str, path: Path, content: bytes) -> None:
         raise UsageError(f"{option} {path}: {error.strerror}") from error
 
 
+def _measures_limit(options: Options, world: WorldChoice, wanted: Load) -> bool:
+    """Whether the run is told as a share of the limit. Where others are at work there is no telling what that is."""
+    if wanted.measure_limit is not None:
+        return wanted.measure_limit
+    alone = not (options.nats or options.postgres or wanted.chaos) and find(options.data) is None
+    return alone and wanted.profile == "burst" and (wanted.instances or 0) * world.azs >= LIMIT_FROM
+
+
 async def _limit(wanted: Load, world: WorldChoice) -> float:
-    """Events a second of a log alone, on a server of its own: as many as the spawns of the run make."""
-    events = (len(wanted.rows) or (wanted.instances or 1) * world.azs) * EVENTS_PER_SPAWN
+    """Events a second of a log alone, on a server of its own: as many as the spawns of the run make, within reason."""
+    spawns = len(wanted.rows) or (wanted.instances or 1) * world.azs
     async with open_bus(Options(), join_running=False) as bus:
-        return await log_alone(bus.log, events)
+        return await log_alone(bus.log, min(spawns * EVENTS_PER_SPAWN, LIMIT_EVENTS_MAX))
 
 
 def _total(known: World, wanted: Load) -> int:
