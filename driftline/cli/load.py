@@ -24,7 +24,7 @@ from driftline.discovery import find
 from driftline.errors import NotDone, UsageError
 from driftline.loadtest.chaos import Fault, drawn, parse_chaos
 from driftline.loadtest.cluster import ROLES, cluster
-from driftline.loadtest.compare import compare, read_run
+from driftline.loadtest.compare import compare, read_document, read_run
 from driftline.loadtest.disturbing import disturb
 from driftline.loadtest.exercise import Exercise, Limits, Places, check, exercising
 from driftline.loadtest.leaves import BrokenLeaves
@@ -222,8 +222,7 @@ def compare_runs(before: Path, after: Path, as_json: bool) -> None:
 @click.argument("html", metavar="FILE.html", type=click.Path(path_type=Path, dir_okay=False))
 def page_of(run_file: Path, html: Path) -> None:
     """Make a page with plots of the run in RUN.json, which ``driftline load --json`` printed."""
-    read_run(run_file)
-    _write("FILE", html, page(msgspec.json.decode(run_file.read_bytes())).encode())
+    _write("FILE", html, page(read_document(run_file)).encode())
 
 
 async def _load(options: Options, world: WorldChoice, wanted: Load, faults: FaultPlan, *, as_json: bool) -> None:

@@ -25,9 +25,9 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     requested: int
     active: int
     ended: int
-    deleted: int
-    drifted: int
-    bulk_done: int
+    deleted: int = 0
+    drifted: int = 0
+    bulk_done: int = 0
     in_flight: int
     events: int
     lags: dict[str, int]

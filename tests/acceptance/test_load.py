@@ -81,6 +81,8 @@ async def test_an_interrupt_ends_it_with_what_there_is(place: Site) -> None:
     assert ended.document["why"] == "interrupted"
     assert ended.document["profile"] == "steady"
     assert (place.folder / "r.json").read_text() == ended.stdout
+    await place.run("load", "page", "r.json", "r.html")
+    assert "interrupted: nothing was checked." in (place.folder / "r.html").read_text()
 
 
 async def test_time_is_bounded_and_what_was_done_by_then_is_told(place: Site) -> None:
