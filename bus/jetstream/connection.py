@@ -16,7 +16,7 @@ from nats.aio.subscription import Subscription
 
 from bus.errors import BusClosed, LogUnavailable, MalformedEvent
 from bus.jetstream.parser import QuickParser, Take
-from bus.jetstream.streams import STREAMS, ensure_stream
+from bus.jetstream.streams import STREAMS, check_server, ensure_stream
 
 CONNECT_S = 5.0
 ANSWER_S = 10.0
@@ -320,11 +320,13 @@ async def connect(url: str, *, name: str = "driftline", replicas: int = 1) -> As
 
     Raises:
         LogUnavailable: no server within CONNECT_S seconds, or JetStream is not enabled.
-        LogMismatch: a stream of the right name is there, and cannot serve as ours.
+        LogMismatch: the server is too old, or a stream of the right name is there and cannot serve as ours.
     """
     connection = Connection(url, name)
     await connection.open()
     try:
+        server = connection.client.connected_server_version
+        check_server((server.major, server.minor, server.patch))
         for stream in STREAMS:
             await ensure_stream(connection.api, stream, replicas)
         yield connection

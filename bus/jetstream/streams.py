@@ -18,6 +18,9 @@ BEAT_AGE_NS = 600 * 10**9
 #: Within this time a message id is recognised by the server, nanoseconds.
 DUPLICATE_WINDOW_NS = 120 * 10**9
 
+#: The oldest server that will do: those before it take no message ids in atomic batches (nats-server #7391).
+SERVER_OLDEST = (2, 12, 1)
+
 STREAM_NOT_FOUND = 10059
 STREAM_NAME_IN_USE = 10058
 
@@ -51,6 +54,13 @@ STREAMS: tuple[dict[str, object], ...] = (
         "max_age": BEAT_AGE_NS,
     },
 )
+
+
+def check_server(version: tuple[int, int, int]) -> None:
+    """Raise LogMismatch if a server of ``version`` cannot keep the log; (0, 0, 0): one that does not say."""
+    if (0, 0, 0) < version < SERVER_OLDEST:
+        found, oldest = (".".join(map(str, one)) for one in (version, SERVER_OLDEST))
+        raise LogMismatch(f"nats-server {found} is too old, driftline needs {oldest} or newer")
 
 
 async def ensure_stream(api: Api, wanted: dict[str, object], replicas: int) -> None:

@@ -6,6 +6,7 @@ import msgspec
 from driftline.bench.figure import Bounds, Figure
 from driftline.bench.limits import limits as all_limits
 from driftline.cli.common import configure_logging, print_json, print_table, progress_console, run
+from driftline.cli.numbers import FiniteRange
 from driftline.stack import Options, open_stack
 
 
@@ -28,7 +29,7 @@ def bench() -> None:
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0.01, max=600),
+    type=FiniteRange(min=0.01, max=600),
     default=3.0,
     show_default=True,
     help="No figure but the last takes longer.",

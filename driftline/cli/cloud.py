@@ -18,6 +18,7 @@ from bus.events import (
 )
 from bus.subjects import history_filter
 from driftline.cli.common import people, print_json, print_table, reading_options, run, server_options
+from driftline.cli.numbers import POSITIVE
 from driftline.cli.plane_options import aws_options
 from driftline.client import Client, Published
 from driftline.errors import NotDone, UsageError
@@ -35,9 +36,8 @@ _Answer = PortFloatingIpAssociated | PortFloatingIpRefused
 
 
 def _timeout(command: Any) -> Any:
-    seconds = click.FloatRange(min=0, min_open=True)
     option = click.option(
-        "--timeout", "timeout_s", type=seconds, default=60.0, show_default=True, help="Seconds to wait."
+        "--timeout", "timeout_s", type=POSITIVE, default=60.0, show_default=True, help="Seconds to wait."
     )
     return option(command)
 

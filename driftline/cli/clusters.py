@@ -17,7 +17,8 @@ from bus.events import (
 from bus.events.policy import Selector
 from driftline.answers import answer
 from driftline.cli.common import people, print_json, print_table, reading_options, run, server_options
-from driftline.cli.requests import POSITIVE, parse
+from driftline.cli.numbers import POSITIVE
+from driftline.cli.requests import parse
 from driftline.client import Client
 from driftline.errors import NotDone, UsageError
 from driftline.plane import working_plane

@@ -13,6 +13,7 @@ from rich.progress import Progress, TaskID
 from bus.events import HostDrainRequested, HostFailRequested, HostRefused, HostResynced, HostReturnRequested, HostUp
 from driftline.channel import BusChannel
 from driftline.cli.common import people, print_json, print_table, progress_console, reading_options, run, server_options
+from driftline.cli.numbers import POSITIVE
 from driftline.client import Client
 from driftline.current import rows, wait_projected
 from driftline.errors import NotDone, UsageError
@@ -29,7 +30,6 @@ from workers.devices.simulated.fabric import SetHosts
 from workers.devices.simulated.remote import RemoteDevices
 
 F = TypeVar("F", bound=Callable[..., Any])
-POSITIVE = click.FloatRange(min=0, min_open=True)
 #: How many instances a table names; the rest is counted.
 SHOWN_MAX = 40
 

@@ -15,17 +15,21 @@ import msgspec
 
 from driftline.bench.limits import log_alone
 from driftline.cli.common import print_json, print_table, progress_console, run, server_options
+from driftline.cli.load_options import check_random, check_use
 from driftline.cli.load_report import finish, show_partial, show_report
+from driftline.cli.numbers import POSITIVE
 from driftline.cli.panel import Panel
 from driftline.cli.plane_options import faults_option
+from driftline.discovery import find
 from driftline.errors import NotDone, UsageError
 from driftline.loadtest.chaos import Fault, drawn, parse_chaos
 from driftline.loadtest.cluster import ROLES, cluster
-from driftline.loadtest.compare import compare, read_run
+from driftline.loadtest.compare import compare, read_document, read_run
 from driftline.loadtest.disturbing import disturb
 from driftline.loadtest.exercise import Exercise, Limits, Places, check, exercising
+from driftline.loadtest.leaves import BrokenLeaves
 from driftline.loadtest.page import page
-from driftline.loadtest.profile import SCOPES, Phase, Shape, found, named
+from driftline.loadtest.profile import SCOPES, LeavesFail, Phase, Shape, found, named
 from driftline.loadtest.report import INTERRUPTED, Partial, Report, partial
 from driftline.observing.process import looked_at, observed_as
 from driftline.observing.settings import Settings
@@ -40,6 +44,9 @@ from workers.devices.simulated.faults import FaultPlan
 EXIT_INTERRUPTED = 130
 #: Events that a spawn makes (Figure 10): as many per instance does the log alone get.
 EVENTS_PER_SPAWN = 11
+#: A burst of so many, on servers of its own, is told as a share of what the log alone does with at most so many events:
+#: all of them are in memory at once.
+LIMIT_FROM, LIMIT_EVENTS_MAX = 1000, 50_000
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +63,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     target: Target | None
     limits: Limits
     flat_out: bool
-    measure_limit: bool
+    measure_limit: bool | None
     out: Path | None
     html: Path | None
     chaos: str
@@ -65,16 +72,13 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float
 
 
-_ABOVE_0 = click.FloatRange(0, min_open=True)
-
-
 @click.group(invoke_without_command=True)
 @click.option(
     "--profile", metavar="NAME", help=f"{', '.join(found())}, or a file of yours.  [default: burst, or trace]"
 )
 @click.option("--instances", type=click.IntRange(1, 1_000_000), help="How many, in each zone.")
-@click.option("--rate", type=_ABOVE_0, default=100.0, show_default=True, help="How many a second, in all zones.")
-@click.option("--lives", "lives_s", type=_ABOVE_0, default=10.0, show_default=True, help="churn: for so many seconds.")
+@click.option("--rate", type=POSITIVE, default=100.0, show_default=True, help="How many a second, in all zones.")
+@click.option("--lives", "lives_s", type=POSITIVE, default=10.0, show_default=True, help="churn: for so many seconds.")
 @click.option("--size", type=click.IntRange(1, 1000), default=100, show_default=True, help="bulk: ports in a request.")
 @click.option("--scope", type=click.Choice(SCOPES), default="rack", show_default=True, help="storm: what is hit.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the times at which requests come.")
@@ -83,21 +87,26 @@ _ABOVE_0 = click.FloatRange(0, min_open=True)
 @click.option("--created-column", default="creation_time", show_default=True, help="Seconds.")
 @click.option("--deleted-column", default="deletion_time", show_default=True, help="Seconds; empty: never.")
 @click.option("--host-column", help="Pin each pod to the host named in this column.")
-@click.option("--speed", type=_ABOVE_0, help="Trace seconds per second. [default: flat out]")
+@click.option("--speed", type=POSITIVE, help="Trace seconds per second. [default: flat out]")
 @click.option("--network", help="Take ports from this network.")
 @click.option("--label", help="Take ports from networks with this label. [default: all labels in turn]")
 @click.option(
     "--in-flight", type=click.IntRange(1), help="Requests under way at most.  [default: 2000 if they have no times]"
 )
-@click.option("--for", "for_s", type=_ABOVE_0, help="Leave out what is due later than that, seconds.")
+@click.option("--for", "for_s", type=POSITIVE, help="Leave out what is due later than that, seconds.")
 @click.option(
-    "--timeout", "timeout_s", type=_ABOVE_0, default=3600.0, show_default=True, help="Seconds, for all of it."
+    "--timeout", "timeout_s", type=POSITIVE, default=3600.0, show_default=True, help="Seconds, for all of it."
 )
-@click.option("--limit", "measure_limit", is_flag=True, help="Measure first what the log alone can do here.")
+@click.option(
+    "--limit/--no-limit",
+    "measure_limit",
+    default=None,
+    help=f"Measure first what the log alone can do here.  [default: for a burst of {LIMIT_FROM} or more]",
+)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the JSON of the run here as well.")
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots here.")
 @click.option("--chaos", default="", metavar="FAULTS", help="kill:nova@10,restart:nats@20,… or random; see the how-to.")
-@click.option("--chaos-every", "chaos_every_s", type=_ABOVE_0, default=5.0, show_default=True, help="random: seconds.")
+@click.option("--chaos-every", "chaos_every_s", type=POSITIVE, default=5.0, show_default=True, help="random: seconds.")
 @click.option("--apart/--together", default=None, help="Workers in a process of their own.  [default: if two cores]")
 @world_options
 @faults_option
@@ -125,7 +134,7 @@ def load(
     in_flight: int | None,
     for_s: float | None,
     timeout_s: float,
-    measure_limit: bool,
+    measure_limit: bool | None,
     out: Path | None,
     html: Path | None,
     chaos: str,
@@ -149,15 +158,16 @@ def load(
         raise UsageError(f"--profile {profile}: a trace is a profile of its own")
     profile = profile or ("trace" if trace else "burst")
     named(profile)
+    check_use(context, profile)
     for option, path in (("--out", out), ("--html", html)):
         if path is not None and not path.parent.is_dir():
             raise UsageError(f"{option} {path}: there is no folder {path.parent}")
-    if chaos and (options.nats or options.postgres or options.data or faults != FaultPlan()):
+    own_servers = not (options.nats or options.postgres or options.data)
+    if chaos and not (own_servers and faults == FaultPlan()):
         raise UsageError("--chaos: it needs servers and devices of its own; no --nats, --postgres, --data or --faults")
     if apart is not None and (chaos or options.nats):
         raise UsageError("--apart, --together: the workers run elsewhere, or are parts that --chaos can hit")
-    if chaos == "random" and for_s is None:
-        raise UsageError("--chaos random: say with --for until when, seconds")
+    check_random(context, chaos, for_s)
     rows = read_trace(trace, name_column, created_column, deleted_column or None, host_column) if trace else []
     wanted = Load(
         profile=profile,
@@ -212,12 +222,11 @@ def compare_runs(before: Path, after: Path, as_json: bool) -> None:
 @click.argument("html", metavar="FILE.html", type=click.Path(path_type=Path, dir_okay=False))
 def page_of(run_file: Path, html: Path) -> None:
     """Make a page with plots of the run in RUN.json, which ``driftline load --json`` printed."""
-    read_run(run_file)
-    _write("FILE", html, page(msgspec.json.decode(run_file.read_bytes())).encode())
+    _write("FILE", html, page(read_document(run_file)).encode())
 
 
 async def _load(options: Options, world: WorldChoice, wanted: Load, faults: FaultPlan, *, as_json: bool) -> None:
-    limit = await _limit(wanted, world) if wanted.measure_limit else 0.0
+    limit = await _limit(wanted, world) if _measures_limit(options, world, wanted) else 0.0
     async with AsyncExitStack() as exits:
         parts = await exits.enter_async_context(cluster()) if wanted.chaos else None
         if parts is not None:
@@ -236,11 +245,14 @@ async def _load(options: Options, world: WorldChoice, wanted: Load, faults: Faul
         known = await world_of_log(stack)
         places, phases = _places(known, wanted), _phases(known, wanted)
         check(phases, places)
+        if stack.servers.nats_found and parts is None and any(isinstance(phase, LeavesFail) for phase in phases):
+            raise UsageError("--scope leaf-pair: needs devices of its own; those that run may have faults that it ends")
         chaos = _chaos(known, wanted)
         panel = exits.enter_context(Panel(_total(known, wanted)))
-        exercise = await exits.enter_async_context(exercising(stack, plane, wanted.limits, panel))
+        leaves = BrokenLeaves(stack, faults)
+        exercise = await exits.enter_async_context(exercising(stack, plane, wanted.limits, panel, leaves))
         exercise.may_fail = any(fault.what == "break" for fault in chaos)
-        disturbing = disturb(parts, stack, chaos, exercise.marks.append) if parts is not None else None
+        disturbing = disturb(parts, leaves, chaos, exercise.marks.append) if parts is not None else None
         progress_console().print(f"[bold]driftline load[/]: {wanted.profile} on {described}")
         report = await _run(exercise, exercise.phases(phases, places, known), disturbing, wanted)
     if isinstance(report, Report):
@@ -313,11 +325,19 @@ def _write(option: str, path: Path, content: bytes) -> None:
         raise UsageError(f"{option} {path}: {error.strerror}") from error
 
 
+def _measures_limit(options: Options, world: WorldChoice, wanted: Load) -> bool:
+    """Whether the run is told as a share of the limit. Where others are at work there is no telling what that is."""
+    if wanted.measure_limit is not None:
+        return wanted.measure_limit
+    alone = not (options.nats or options.postgres or wanted.chaos) and find(options.data) is None
+    return alone and wanted.profile == "burst" and (wanted.instances or 0) * world.azs >= LIMIT_FROM
+
+
 async def _limit(wanted: Load, world: WorldChoice) -> float:
-    """Events a second of a log alone, on a server of its own: as many as the spawns of the run make."""
-    events = (len(wanted.rows) or (wanted.instances or 1) * world.azs) * EVENTS_PER_SPAWN
+    """Events a second of a log alone, on a server of its own: as many as the spawns of the run make, within reason."""
+    spawns = len(wanted.rows) or (wanted.instances or 1) * world.azs
     async with open_bus(Options(), join_running=False) as bus:
-        return await log_alone(bus.log, events)
+        return await log_alone(bus.log, min(spawns * EVENTS_PER_SPAWN, LIMIT_EVENTS_MAX))
 
 
 def _total(known: World, wanted: Load) -> int:

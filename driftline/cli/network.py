@@ -19,7 +19,8 @@ from bus.events import (
 from bus.subjects import PREFIX, history_filter
 from driftline.answers import Awaited, answers
 from driftline.cli.common import people, print_json, print_table, printable, run, server_options
-from driftline.cli.requests import POSITIVE, parse
+from driftline.cli.numbers import POSITIVE
+from driftline.cli.requests import parse
 from driftline.client import Client, Published
 from driftline.current import rows, wait_projected
 from driftline.errors import NotDone

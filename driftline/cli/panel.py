@@ -14,17 +14,19 @@ from driftline.loadtest.harness import Tally
 from driftline.loadtest.samples import Sample
 
 REFRESH_PER_SECOND = 8
+#: Where stderr is no terminal, a line is printed so often, seconds.
+LINE_EVERY_S = 10.0
 
 
 class Panel(Watcher):
-    """Shows a run on stderr while it lasts; a plain line at the end where stderr is no terminal."""
+    """Shows a run on stderr while it lasts; where that is no terminal, a plain line now and then, and at the end."""
 
     def __init__(self, total: int) -> None:
         self._total = total
         self._tally = Tally()
         self._sample: Sample | None = None
         self._checking = ""
-        self._started = time.monotonic()
+        self._started = self._told = time.monotonic()
         self._console = progress_console()
         self._live = Live(
             get_renderable=self._render,
@@ -44,14 +46,16 @@ class Panel(Watcher):
         if self._console.is_terminal:
             self._live.stop()
         else:
-            tally = self._tally
-            self._console.print(f"{tally.active} of {tally.requested} active, {tally.events} events")
+            self._tell()
 
     def update(self, tally: Tally) -> None:
         self._tally = tally
 
     def sampled(self, sample: Sample) -> None:
         self._sample = sample
+        if not self._console.is_terminal and time.monotonic() - self._told >= LINE_EVERY_S:
+            self._told = time.monotonic()
+            self._tell()
 
     def checking(self, what: str) -> None:
         self._checking = what
@@ -79,9 +83,21 @@ class Panel(Watcher):
         bar = ProgressBar(total=self._total, completed=ended, width=72)
         return Group(table, bar, self._lags(), self._states(), self._checking)
 
+    def _tell(self) -> None:
+        tally = self._tally
+        seconds = time.monotonic() - self._started
+        drifted = f", {tally.drifted} drifted" if tally.drifted else ""
+        self._console.print(
+            f"{tally.active} of {tally.requested} active{drifted}, {tally.events} events; {seconds:.0f} s, "
+            f"in flight {tally.in_flight}; {self._lags()}; {self._states() or 'no ports'} {self._checking}".rstrip(),
+            soft_wrap=True,
+        )
+
     def _states(self) -> str:
+        """Figure 8: the share of each pair of states."""
         counts = self._sample.states if self._sample else {}
-        return "  ".join(f"{pair} {count}" for pair, count in counts.items() if count)
+        total = sum(counts.values())
+        return "  ".join(f"{pair} {100 * count / total:.2f} %" for pair, count in counts.items() if count)
 
     def _lags(self) -> str:
         """Who is behind the log by how many events, the last first."""

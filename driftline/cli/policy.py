@@ -10,7 +10,8 @@ import msgspec
 from bus.events import PolicyApplied, PolicyCreateRequested, PolicyDeleteRequested, PolicyRefused
 from driftline.answers import answer
 from driftline.cli.common import people, print_json, print_table, reading_options, run, server_options
-from driftline.cli.requests import POSITIVE, parse
+from driftline.cli.numbers import POSITIVE
+from driftline.cli.requests import parse
 from driftline.client import Client, Published
 from driftline.current import rows
 from driftline.errors import NotDone, UsageError

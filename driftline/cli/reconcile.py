@@ -23,6 +23,7 @@ from bus.events import (
 from bus.events.device import DeviceTable
 from bus.subjects import key_of
 from driftline.cli.common import people, print_json, print_table, run, server_options
+from driftline.cli.numbers import POSITIVE
 from driftline.client import Client
 from driftline.current import rows, wait_projected
 from driftline.errors import NotDone, UsageError
@@ -63,7 +64,7 @@ class Reconciled(msgspec.Struct, kw_only=True):
 @click.option(
     "--timeout",
     "timeout_s",
-    type=click.FloatRange(min=0, min_open=True),
+    type=POSITIVE,
     default=60.0,
     show_default=True,
     help="Seconds to wait.",

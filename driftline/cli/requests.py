@@ -9,6 +9,7 @@ import msgspec
 
 from bus.events import Event, InstanceDeleteRequested, InstanceDriftRequested, SpawnRequested
 from driftline.cli.common import people, print_json, run, server_options
+from driftline.cli.numbers import POSITIVE
 from driftline.client import Client
 from driftline.current import Now, wait_projected
 from driftline.errors import NotDone, UsageError
@@ -19,7 +20,6 @@ from driftline.state import find_instance
 
 E = TypeVar("E", bound=Event)
 Request: TypeAlias = SpawnRequested | InstanceDeleteRequested | InstanceDriftRequested
-POSITIVE = click.FloatRange(min=0, min_open=True)
 NO_WAIT = click.option(
     "--no-wait", is_flag=True, help="Print the request's id at once: `driftline operation ID` tells the rest."
 )

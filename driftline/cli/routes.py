@@ -7,7 +7,8 @@ import click
 from bus.events import LeafMacCleared, LeafMacClearRequested
 from driftline.channel import BusChannel
 from driftline.cli.common import device_options, people, print_json, print_table, run, server_options
-from driftline.cli.requests import POSITIVE, parse
+from driftline.cli.numbers import POSITIVE
+from driftline.cli.requests import parse
 from driftline.client import Client
 from driftline.current import wait_projected
 from driftline.errors import NotDone, UsageError

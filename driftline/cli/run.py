@@ -87,7 +87,9 @@ async def _up(options: Options, world: WorldChoice, setup: Setup, observed: Sett
 
 @click.command()
 @click.argument("role", type=click.Choice(ROLES))
-@click.option("--host", "hosts", multiple=True, help="compute, ovs-agent: serve only this host (repeatable).")
+@click.option(
+    "--host", "hosts", multiple=True, help="compute, ovs-agent, host-ipam: serve this host alone (repeatable)."
+)
 @faults_option
 @duplicates_option
 @click.option(

@@ -8,6 +8,7 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from driftline.cli.common import force_option, people, print_json, print_table, progress_console
+from driftline.cli.numbers import FiniteRange
 from driftline.errors import NotDone, UsageError
 from driftline.recording import Destination, simulated
 from driftline.simulator.campaign import Tally, cores, outcomes
@@ -27,7 +28,7 @@ SHOWN_MAX = 3
 @click.option("--seed", type=click.IntRange(0), help="Run this one alone and tell all that happens.")
 @click.option(
     "--shrink-seconds",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     default=20.0,
     show_default=True,
     help="How long to look for a shorter way to each failure.",

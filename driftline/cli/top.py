@@ -14,6 +14,7 @@ from rich.text import Text
 
 from bus.errors import LogUnavailable
 from driftline.cli.common import people, print_json, printable, run, server_options
+from driftline.cli.numbers import FiniteRange
 from driftline.discovery import find
 from driftline.errors import NotDone, UsageError
 from driftline.observing.look import ProcessLook
@@ -32,7 +33,7 @@ UNKNOWN = "-"
 @click.option(
     "--every",
     "every_s",
-    type=click.FloatRange(min=0.5, max=3600),
+    type=FiniteRange(min=0.5, max=3600),
     help=f"Seconds between two looks. [default: {EVERY_S:g}] With --json: a document a line, for as long as it runs.",
 )
 @server_options()

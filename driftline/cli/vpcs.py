@@ -29,7 +29,8 @@ from bus.events import (
 from bus.subjects import history_filter, name_of
 from driftline.answers import Awaited, answers
 from driftline.cli.common import people, print_json, printable, reading_options, run, server_options
-from driftline.cli.requests import POSITIVE, parse
+from driftline.cli.numbers import POSITIVE
+from driftline.cli.requests import parse
 from driftline.client import Client
 from driftline.errors import NotDone
 from driftline.plane import working_plane

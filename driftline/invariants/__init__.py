@@ -1,4 +1,4 @@
-"""The spec's 23 invariants as code, in one place: for property tests, the simulator and ``verify --invariants``."""
+"""All 24 invariants as code, in one place: for property tests, the simulator and ``verify --invariants``."""
 
 from driftline.invariants.auditor import Auditor
 from driftline.invariants.table import EDGES, INVARIANTS, NONE, Invariant, Violation

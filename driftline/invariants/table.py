@@ -1,4 +1,4 @@
-"""The 23 invariants, and the declared edges of the port FSM (Figure 8): what is checked, not how."""
+"""The 24 invariants, and the declared edges of the port FSM (Figure 8): what is checked, not how."""
 
 from typing import Literal
 

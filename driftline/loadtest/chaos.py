@@ -5,6 +5,7 @@ As text, for a command line, clauses separated by commas: ``kill:nova@10`` (a wo
 ``pause:projector@25+3`` (nothing is consumed for 3 s). ``random`` draws them, each kind as often as any other.
 """
 
+import math
 import random
 import re
 from collections.abc import Sequence
@@ -56,7 +57,10 @@ def parse_chaos(text: str, roles: Sequence[str], leaves: Sequence[str]) -> list[
 
 
 def drawn(seed: int, every_s: float, until_s: float, roles: Sequence[str], leaves: Sequence[str]) -> list[Fault]:
-    """A fault every ``every_s`` seconds until ``until_s``: all kinds in turn, who is hit is drawn. Repeatable."""
+    """A fault in each ``every_s`` seconds until ``until_s``, all kinds in turn. When, and who is hit, is drawn.
+
+    The same ``seed`` draws the same.
+    """
     chance = random.Random(seed)
     kinds: list[tuple[Kind, Sequence[str], float]] = [
         ("kill", roles, 0.0),
@@ -66,7 +70,9 @@ def drawn(seed: int, every_s: float, until_s: float, roles: Sequence[str], leave
         ("pause", roles, PAUSE_S),
     ]
     faults = []
-    for number in range(int(max(until_s - FIRST_S, 0) // every_s) + 1):
+    for number in range(math.ceil(max(until_s - FIRST_S, 0) / every_s)):
         what, targets, for_s = kinds[number % len(kinds)]
-        faults.append(Fault(FIRST_S + number * every_s, what, chance.choice(targets), for_s))
+        from_s = FIRST_S + number * every_s
+        at_s = round(chance.uniform(from_s, min(from_s + every_s, until_s)), 3)
+        faults.append(Fault(at_s, what, chance.choice(targets), for_s))
     return faults

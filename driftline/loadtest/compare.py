@@ -1,12 +1,15 @@
 """Two runs compared by the JSON that ``driftline load --json`` printed."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from driftline.errors import UsageError
 from driftline.loadtest.latency import Percentiles
+from driftline.loadtest.report import Partial, Report
+
+R = TypeVar("R")
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -45,11 +48,32 @@ NOISE = 0.05
 
 def read_run(path: Path) -> Run:
     """The run in the file at ``path``. Raises UsageError that names the file and, if it can, the field."""
+    document = _read(path)
+    if "why" in document:
+        raise UsageError(f"{path}: that run ended before its end ({document['why']}), so there is nothing to compare")
+    return _checked(path, document, Run)
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """All that the file at ``path`` says of a run, whole or partial. Raises UsageError as ``read_run`` does."""
+    document = _read(path)
+    _checked(path, document, Partial if "why" in document else Report)
+    return document
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Run)
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: is not the JSON of a run: {error}") from error
+
+
+def _checked(path: Path, document: dict[str, Any], kind: type[R]) -> R:
+    try:
+        return msgspec.convert(document, kind, str_keys=True)
+    except msgspec.ValidationError as error:
         raise UsageError(f"{path}: is not the JSON of a run: {error}") from error
 
 

@@ -12,17 +12,18 @@ from bus.envelope import now_us
 from bus.errors import LogUnavailable, first_error
 from bus.events import HostFailRequested, InstanceDriftRequested, OperationPortsRequested
 from bus.events.operation import PortItem
-from bus.jetstream.inspection import checkpoints
 from driftline.channel import BusChannel
 from driftline.current import rows, shown, wait_projected
 from driftline.evacuation import Evacuation, evacuate
 from driftline.ledger import Entry
 from driftline.loadtest.harness import EXAMPLES_MAX, STALLED_S, Harness, Tally
 from driftline.loadtest.latency import Latency
+from driftline.loadtest.leaves import BrokenLeaves
 from driftline.loadtest.oracle import judge
-from driftline.loadtest.profile import Bulk, HostsFail, Instances, Phase, PodsDrift
+from driftline.loadtest.profile import Bulk, HostsFail, Instances, LeavesFail, Phase, PodsDrift
 from driftline.loadtest.report import Report, Timing, made
 from driftline.loadtest.samples import Mark, Sample, Sampler, memory_mib
+from driftline.observing.positions import Positions
 from driftline.plane import Plane
 from driftline.stack import Stack
 from driftline.trace import Target, TimedRequest, instance_id, plan
@@ -30,6 +31,7 @@ from projections.errors import DatabaseUnavailable
 from projections.instances import InstanceRow
 from projections.world import World
 from workers.devices.simulated.fabric import SetHosts
+from workers.devices.simulated.faults import FaultPlan
 from workers.devices.simulated.remote import RemoteDevices
 
 #: How many requests are under way at most where nothing else bounds them.
@@ -87,14 +89,17 @@ def _plan(phase: Instances, places: Places) -> list[TimedRequest]:
 class Exercise:
     """Drives phases through the control plane and adds up what came of them. Made by ``exercising``."""
 
-    def __init__(self, stack: Stack, plane: Plane, limits: Limits, watcher: Watcher) -> None:
+    def __init__(self, stack: Stack, plane: Plane, limits: Limits, watcher: Watcher, leaves: BrokenLeaves) -> None:
         self._stack = stack
         self._plane = plane
         self._watcher = watcher
         self._limits = limits
+        self._leaves = leaves
+        self._positions = Positions(stack.connection)
         self._sampler = Sampler(self.look, watcher.sampled)
         self._entries: list[Entry] = []
-        self._due_us: dict[str, int] = {}
+        self._spawns_due_us: dict[str, int] = {}
+        self._drifts_due_us: dict[str, int] = {}
         self.tally = Tally(first_us=now_us())
         self.latencies: dict[str, Latency] = {}
         self.marks: list[Mark] = []
@@ -117,7 +122,10 @@ class Exercise:
                 case Bulk() as bulk:
                     await self.requests(list(_operations(bulk, places, world)), timed=True)
                 case HostsFail(hosts=hosts):
-                    await self.hosts_fail(hosts)
+                    await self._lose(hosts, SetHosts(power_off=hosts))
+                case LeavesFail(leaves=leaves, hosts=hosts):
+                    async with self._leaves.broken(leaves, "failed with its whole pair"):
+                        await self._lose(hosts, SetHosts(cut_off=hosts))
                 case PodsDrift(az=az):
                     await self.requests([_drift(instance) for instance in await self._living(az)], timed=False)
 
@@ -138,23 +146,36 @@ class Exercise:
         finally:
             self._active += harness.active
             self._entries += harness.entries
-            self._due_us |= harness.due_us
+            self._spawns_due_us |= harness.spawns_due_us
+            self._drifts_due_us |= harness.drifts_due_us
 
-    async def hosts_fail(self, hosts: Sequence[str]) -> None:
-        """Cut the power of ``hosts`` and declare them dead; return when all that was on them has drifted."""
-        await RemoteDevices(BusChannel(self._stack.connection)).set_hosts(SetHosts(power_off=list(hosts)))
+    async def _lose(self, hosts: Sequence[str], change: SetHosts) -> None:
+        """Have ``change`` befall ``hosts`` and declare them dead; return when all that was on them has drifted."""
+        await RemoteDevices(BusChannel(self._stack.connection)).set_hosts(change)
         requests = [HostFailRequested(host=host, reason="load test") for host in hosts]
+        before = msgspec.structs.replace(self.tally)
         due_us = now_us()
-        ended = await evacuate(self._stack, self._plane, requests, STALLED_S, lambda evacuation: None)
-        self._count(ended, due_us)
 
-    def _count(self, evacuation: Evacuation, due_us: int) -> None:
+        def progress(evacuation: Evacuation) -> None:
+            self._count(evacuation, before)
+            self._watcher.update(self.tally)
+
+        ended = await evacuate(self._stack, self._plane, requests, STALLED_S, progress)
+        self._count(ended, before)
+        self._time(ended, due_us)
+
+    def _count(self, evacuation: Evacuation, before: Tally) -> None:
+        """Add what ``evacuation`` has come to so far to what was counted before it."""
+        tally = self.tally
+        tally.drift_requested = before.drift_requested + evacuation.total
+        tally.drifted = before.drifted + evacuation.count("drifted")
+        tally.drift_failed = before.drift_failed + evacuation.count("failed")
+        tally.drift_refused = before.drift_refused + evacuation.count("refused")
+
+    def _time(self, evacuation: Evacuation, due_us: int) -> None:
         tally, latency = self.tally, self.latencies.setdefault("drift", Latency())
-        tally.drift_requested += evacuation.total
-        tally.drifted += evacuation.count("drifted")
-        tally.drift_failed += evacuation.count("failed")
-        tally.drift_refused += evacuation.count("refused")
         for row in evacuation.rows():
+            self._drifts_due_us[row.request] = due_us
             latency.record(due_us, row.ended_us)
             tally.last_us = max(tally.last_us, row.ended_us)
             if row.outcome != "drifted" and len(tally.problems) < EXAMPLES_MAX:
@@ -191,31 +212,39 @@ class Exercise:
             samples=self._sampler.samples,
             marks=self.marks,
             started_us=self._sampler.started_us,
-            due_us=self._due_us,
+            spawns_due_us=self._spawns_due_us,
+            drifts_due_us=self._drifts_due_us,
         )
 
     async def look(self, at_s: float) -> Sample:
         """How it looks now. Raises LogUnavailable."""
         tally, projector, runner = self.tally, self._plane.projector, self._plane.runner
         last = max(tally.last_position, await self._stack.log.last_position())
-        read = {"workers": runner.position} if runner else await checkpoints(self._stack.connection)
+        read = {"workers": runner.position} if runner else {}
         states: dict[str, int] = {}
         if projector is not None:
             read["projections"], states = projector.position, projector.views.port_state_counts()
         else:
             with suppress(DatabaseUnavailable):  # then it is not known, and not zero
                 read["projections"], states = await shown(self._stack.database)
-        return Sample(
+        sample = Sample(
             at_s=round(at_s, 3),
             requested=tally.requested,
             active=tally.active,
             ended=tally.active + tally.refused + tally.failed,
+            deleted=tally.deleted,
+            drifted=tally.drifted,
+            bulk_done=tally.bulk_done,
             in_flight=tally.in_flight,
             events=tally.events,
             lags={name: max(last - position, 0) for name, position in read.items()},
             states=states,
             memory_mib=memory_mib(),
         )
+        if runner is not None:
+            return sample
+        elsewhere = await self._positions.lags()  # last: nobody knows how many will answer, so it waits for a while
+        return msgspec.structs.replace(sample, lags=elsewhere | sample.lags)
 
 
 def _operations(bulk: Bulk, places: Places, world: World) -> Iterator[TimedRequest]:
@@ -248,9 +277,13 @@ async def exercising(
     plane: Plane,
     limits: Limits = Limits(),  # noqa: B008 frozen
     watcher: Watcher | None = None,
+    leaves: BrokenLeaves | None = None,
 ) -> AsyncIterator[Exercise]:
-    """An exercise that samples are taken of until the block ends; ``watcher`` is told how it goes."""
-    exercise = Exercise(stack, plane, limits, watcher or Watcher())
+    """An exercise that samples are taken of until the block ends; ``watcher`` is told how it goes.
+
+    ``leaves``: those that are broken on purpose, if something beside the profile may break some too.
+    """
+    exercise = Exercise(stack, plane, limits, watcher or Watcher(), leaves or BrokenLeaves(stack, FaultPlan()))
     try:
         async with asyncio.TaskGroup() as tasks:
             watching = tasks.create_task(exercise.watch(), name="sample")

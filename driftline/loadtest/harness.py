@@ -125,8 +125,9 @@ class Harness:
         self._sent: dict[str, _Sent] = {}
         self._answered: set[str] = set()
         self._started_us = now_us()
-        #: When each instance should have been asked for.
-        self.due_us: dict[str, int] = {}
+        #: When each spawn (by its instance) and each drift (by its request) should have been asked for.
+        self.spawns_due_us: dict[str, int] = {}
+        self.drifts_due_us: dict[str, int] = {}
         #: What was published, and where the log has it: for the accounts at the end.
         self.entries: list[Entry] = []
         self.latencies = latencies if latencies is not None else {}
@@ -142,7 +143,7 @@ class Harness:
 
         Raises LogUnavailable after RETRY_S, NotDone when nothing happens any more.
         """
-        after = await self._log.last_position()
+        after = self.tally.last_position = await self._log.last_position()
         self._started_us = now_us()
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(self._follow(after))
@@ -230,7 +231,9 @@ class Harness:
         due_us = self._started_us + round(request.at_s * 1e6 if self._timed else 0)
         self._sent[number] = _Sent(request.kind, due_us)
         if request.kind == "spawn":
-            self.due_us[request.instance] = due_us
+            self.spawns_due_us[request.instance] = due_us
+        elif request.kind == "drift":
+            self.drifts_due_us[number] = due_us
         return number
 
     def _can_publish(self) -> bool:

@@ -1,32 +1,36 @@
 """A run as one HTML page with plots, which needs nothing beside it. PURE: from the JSON of a run to text."""
 
 import itertools
-import math
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-import pygal
-from pygal.style import CleanStyle
-
-# pygal looks for its maps by an importer without ``find_spec``, at which each later import of what is not there warns.
-sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, pygal.PluginImportFixer)]
+from driftline.loadtest.plots import COLORS, Point, latency_curves, over_time, shares
 
 #: The document that ``driftline load --json`` printed.
 Document = Mapping[str, Any]
-Point = tuple[float, float]
 
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 1100px; color: #222; }
-h1 small { color: #777; font-weight: normal; }
+:root { color-scheme: light dark; --page: #fff; --text: #222; --faint: #6b6b6b; --grid: #dcdcdc; --mark: #b3261e;
+  --good: #137333; --bad: #b3261e; }
+@media (prefers-color-scheme: dark) { :root { --page: #16181c; --text: #e4e4e4; --faint: #9a9a9a; --grid: #3a3d42;
+  --mark: #ff8a80; --good: #6fcf87; --bad: #ff8a80; } }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; padding: 0 1em; max-width: 1100px;
+  color: var(--text); background: var(--page); }
+h1 small { color: var(--faint); font-weight: normal; }
+h2 { font-size: 1.1em; margin: 2em 0 0; }
 table { border-collapse: collapse; margin: 1em 0; }
-td, th { border-bottom: 1px solid #ddd; padding: .25em .9em .25em 0; text-align: left; }
-td.n { text-align: right; font-variant-numeric: tabular-nums; }
-.good { color: #137333; } .bad { color: #b3261e; font-weight: bold; }
-figure { margin: 2em 0; } figcaption { font-weight: bold; }
-code { background: #f4f4f4; padding: .1em .3em; }
+td, th { border-bottom: 1px solid var(--grid); padding: .25em .9em .25em 0; text-align: left; }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
+.good { color: var(--good); } .bad { color: var(--bad); font-weight: bold; }
+figure { margin: 2em 0; } figcaption { font-weight: bold; } figure svg { width: 100%; height: auto; }
+figure ul { list-style: none; margin: .3em 0; padding: 0; color: var(--text); }
+figure li { display: inline-block; margin-right: 1.2em; }
+figure li i { display: inline-block; width: .8em; height: .8em; margin-right: .4em; border-radius: 2px; }
 """
+_PERCENTILES = ("p50", "p90", "p99", "p99_9", "max")
+_TITLES = ("p50 ms", "p90", "p99", "p99.9", "max")
+_FIGURES = (("steps", "spawns", "Figure 10"), ("drift_steps", "drifts", "Figure 11"))
 
 
 def page(run: Document) -> str:
@@ -37,12 +41,19 @@ def page(run: Document) -> str:
         f"<h1>{escape(title)} <small>{'not judged' if partial else 'judged'}</small></h1>",
         _verdict(run, partial=partial),
         _table(("what", "value"), _summary(run)),
-        _table(("request", "count", "p50 ms", "p90", "p99", "p99.9", "max"), _latencies(run)),
-        *_plots(run),
+        _table(("request", "count", *_TITLES), _latencies(run)),
+        *_marks(run),
+        *_over_time(run),
+        *_durations(run),
     ]
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"<style>{_STYLE}</style></head><body>\n" + "\n".join(parts) + "\n</body></html>\n"
+    return "\n".join(
+        (
+            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
+            f'<meta name="viewport" content="width=device-width"><title>{escape(title)}</title>',
+            f"<style>{_STYLE}</style></head><body>",
+            *parts,
+            "</body></html>\n",
+        )
     )
 
 
@@ -73,100 +84,90 @@ def _summary(run: Document) -> Iterable[tuple[str, object]]:
     if run.get("limit_events_per_second"):
         share = f"{100 * run['share_of_limit']:.0f} % of {run['limit_events_per_second']:.0f} events/s"
         yield "share of what the log alone does", share
-    for mark in run["marks"]:
-        yield f"at {mark['at_s']:.1f} s", mark["what"]
 
 
 def _latencies(run: Document) -> Iterable[Sequence[object]]:
     for kind, one in run["latency"].items():
-        yield (kind, *(one[name] for name in ("count", "p50", "p90", "p99", "p99_9", "max")))
+        yield (kind, *(one[name] for name in ("count", *_PERCENTILES)))
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    titles = "".join(f"<th>{escape(name)}</th>" for name in head)
-    lines = ["".join(_cell(value) for value in row) for row in rows]
-    return "\n".join([f"<table><tr>{titles}</tr>", *(f"<tr>{line}</tr>" for line in lines), "</table>"])
+    """``head`` and ``rows``, cell by cell; a column of numbers, by what is in its first row, is set to the right."""
+    lines = [list(row) for row in rows]
+    kinds = [" class=n" if isinstance(value, int | float) else "" for value in lines[0]] if lines else [""] * len(head)
+
+    def cells(tag: str, row: Sequence[object]) -> str:
+        return "".join(f"<{tag}{kind}>{escape(str(value))}</{tag}>" for kind, value in zip(kinds, row, strict=True))
+
+    body = [f"<tr>{cells('td', line)}</tr>" for line in lines]
+    return "\n".join([f"<table><tr>{cells('th', head)}</tr>", *body, "</table>"])
 
 
-def _cell(value: object) -> str:
-    return f"<td{' class=n' if isinstance(value, int | float) else ''}>{escape(str(value))}</td>"
+def _marks(run: Document) -> Iterable[str]:
+    rows = [(number, f"{mark['at_s']:.1f}", mark["what"]) for number, mark in enumerate(run["marks"], 1)]
+    if rows:
+        yield "<h2>What was done to the system</h2>"
+        yield _table(("mark", "at second", "what"), rows)
 
 
-def _plots(run: Document) -> Iterable[str]:
+def _over_time(run: Document) -> Iterable[str]:
     samples = run["samples"]
+    if len(samples) < 2:
+        return
     marks = [(mark["at_s"], mark["what"]) for mark in run["marks"]]
-    if len(samples) > 1:
-        yield _over_time(
-            "Done per second", {"spawns": _rate(samples, "active"), "events": _rate(samples, "events")}, marks
-        )
-        yield _over_time("Behind the log, events", _by_name(samples, "lags"), marks)
-        yield _over_time("Requests under way", {"in flight": _line(samples, lambda one: one["in_flight"])}, marks)
-        states = {name: line for name, line in _by_name(samples, "states").items() if any(y for _, y in line)}
-        if states:
-            yield _over_time("Ports by state (Figure 8)", states, marks)
-        memory = _line(samples, lambda one: one["memory_mib"])
-        yield _over_time("Memory of the Python processes, MiB", {"MiB": memory}, marks)
+    kinds = {"active": "spawns", "deleted": "deletes", "drifted": "drifts", "bulk_done": "bulk requests"}
+    done = {name: _rate(samples, kind) for kind, name in kinds.items() if kind == "active" or samples[-1].get(kind)}
+    yield over_time("Done per second", done, marks)
+    yield over_time("Events per second", {"events": _rate(samples, "events")}, marks)
+    behind = _most_first(_by_name(samples, "lags"))
+    yield over_time("Behind the log, events", behind, marks)
+    never = [name for name in _by_name(samples, "lags") if name not in behind]
+    if never:
+        yield f"<p>Not drawn, as they were behind the least or never: {escape(', '.join(never))}.</p>"
+    yield over_time("Requests under way", {"in flight": _line(samples, "in_flight")}, marks)
+    states = _most_first(_by_name(samples, "states"))
+    if states:
+        yield over_time("Ports by state (Figure 8: underlay_overlay)", states, marks)
+    yield over_time("Memory of the Python processes, MiB", {"MiB": _line(samples, "memory_mib")}, marks)
+
+
+def _most_first(lines: Mapping[str, list[Point]]) -> dict[str, list[Point]]:
+    """As many as can be told apart, the one that rose highest first; without those that were never above 0."""
+    highest = {name: max(y for _, y in points) for name, points in lines.items()}
+    names = sorted((name for name, most in highest.items() if most), key=lambda name: -highest[name])
+    return {name: lines[name] for name in names[: len(COLORS)]}
+
+
+def _durations(run: Document) -> Iterable[str]:
     if any(run["curves"].values()):
-        yield _curves(run["curves"])
-    for steps, title in (("steps", "spawns' time went (Figure 10)"), ("drift_steps", "drifts' time went (Figure 11)")):
-        if any(step["since_due"] for step in run.get(steps, ())):
-            yield _shares(f"Where the {title}", run[steps])
+        yield latency_curves("Latency from when each request was due", run["curves"])
+    for field, what, figure in _FIGURES:
+        steps = [step for step in run.get(field, ()) if step["since_due"]]
+        if steps:
+            names = {f"{step['step']} {step['text']}": round(100 * step["share"], 1) for step in steps}
+            yield shares(f"Where the time of the {what} went ({figure})", names)
+            yield _table(("step", "what", "share", "count", *_TITLES), map(_step, steps))
 
 
-def _line(samples: Sequence[Document], value: Callable[[Document], float]) -> list[Point]:
-    return [(one["at_s"], value(one)) for one in samples]
+def _step(step: Document) -> Sequence[object]:
+    since = step["since_due"]
+    percentiles = (since[name] for name in _PERCENTILES)
+    return (step["step"], step["text"], f"{100 * step['share']:.1f} %", since["count"], *percentiles)
+
+
+def _line(samples: Sequence[Document], field: str) -> list[Point]:
+    return [(one["at_s"], one[field]) for one in samples]
 
 
 def _rate(samples: Sequence[Document], name: str) -> list[Point]:
-    """How fast a count rose between each two samples, per second."""
-    pairs = itertools.pairwise(samples)
-    return [
-        (after["at_s"], (after[name] - before[name]) / max(after["at_s"] - before["at_s"], 1e-3))
-        for before, after in pairs
-    ]
+    """How fast a count rose, per second: as fast all the time from each sample to the next."""
+    points: list[Point] = []
+    for before, after in itertools.pairwise(samples):
+        rate = (after[name] - before[name]) / max(after["at_s"] - before["at_s"], 1e-3)
+        points += [(before["at_s"], rate), (after["at_s"], rate)]
+    return points
 
 
 def _by_name(samples: Sequence[Document], field: str) -> dict[str, list[Point]]:
     names = dict.fromkeys(name for one in samples for name in one[field])
     return {name: [(one["at_s"], one[field][name]) for one in samples if name in one[field]] for name in names}
-
-
-def _over_time(title: str, lines: Mapping[str, Sequence[Point]], marks: Sequence[tuple[float, str]]) -> str:
-    chart = pygal.XY(**_common(), x_title="seconds", show_dots=False, truncate_legend=-1)
-    for name, points in lines.items():
-        chart.add(name, list(points))
-    top = max((y for points in lines.values() for _, y in points), default=1.0) or 1.0
-    for at_s, what in marks:
-        chart.add(f"{what} at {at_s:.1f} s", [(at_s, 0), (at_s, top)], stroke_style={"dasharray": "4, 4"})
-    return _figure(title, chart)
-
-
-def _curves(curves: Mapping[str, Sequence[Point]]) -> str:
-    """Latency over the share of requests, the rare ones spread out: each nine takes as much room as the one before."""
-    chart = pygal.XY(**_common(), x_title="percent of the requests", y_title="ms", truncate_legend=-1)
-    shown = (0, 50, 90, 99, 99.9, 99.99)
-    chart.x_labels = [{"value": _nines(share), "label": f"{share:g}"} for share in shown]
-    for kind, points in curves.items():
-        chart.add(kind, [(_nines(share), ms) for share, ms in points])
-    return _figure("Latency from when each request was due", chart)
-
-
-def _nines(percent: float) -> float:
-    return -math.log10(1 - percent / 100)
-
-
-def _shares(title: str, steps: Sequence[Document]) -> str:
-    chart = pygal.HorizontalBar(**_common(), show_legend=False, x_title="percent")
-    shown = [step for step in reversed(steps) if step["since_due"]]
-    chart.x_labels = [f"{step['step']} {step['text']}" for step in shown]
-    chart.add("share", [round(100 * step["share"], 1) for step in shown])
-    return _figure(title, chart)
-
-
-def _common() -> dict[str, Any]:
-    return {"style": CleanStyle, "js": (), "width": 1000, "height": 380, "legend_at_bottom": True}
-
-
-def _figure(title: str, chart: Any) -> str:
-    picture = chart.render(is_unicode=True, disable_xml_declaration=True)
-    return f"<figure><figcaption>{escape(title)}</figcaption>{picture}</figure>"

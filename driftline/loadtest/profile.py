@@ -6,7 +6,6 @@ import random
 import runpy
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
 
 import msgspec
 
@@ -15,8 +14,8 @@ from driftline.loadtest import profiles
 from driftline.trace import TraceRow
 from projections.world import World
 
-#: What a drift storm may hit: the hosts below one pair of leaves fail, or every pod of a zone drifts.
-SCOPES = ("rack", "az")
+#: What a drift storm hits: the hosts below one pair of leaves fail, or that pair itself, or every pod of a zone drifts.
+SCOPES = ("rack", "leaf-pair", "az")
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,13 +68,26 @@ class HostsFail(msgspec.Struct, frozen=True):
     hosts: Sequence[str]
 
 
+class LeavesFail(msgspec.Struct, frozen=True):
+    """These leaves fail at once, and with them the hosts below: all that is on those drifts, then the leaves are back.
+
+    The hosts go on forwarding and cannot be spoken to any more; the leaves take no configuration.
+    """
+
+    leaves: Sequence[str]
+    hosts: Sequence[str]
+
+
 class PodsDrift(msgspec.Struct, frozen=True):
     """Every pod of this run that lives in the zone drifts at once; its host lives."""
 
     az: str
 
 
-Phase = Instances | Bulk | HostsFail | PodsDrift
+#: The fields of a shape that some profiles have no use for.
+SOME_TAKE = frozenset({"rate", "lives_s", "size", "scope"})
+
+Phase = Instances | Bulk | HostsFail | LeavesFail | PodsDrift
 Profile = Callable[[Shape, World], list[Phase]]
 
 
@@ -98,6 +110,13 @@ def named(name: str) -> Profile:
     return every[name]
 
 
+def takes(name: str) -> frozenset[str]:
+    """Which of the numbers that only some profiles take ``name`` makes use of: its ``TAKES``. One in a file: of all."""
+    if name.endswith(".py"):
+        return SOME_TAKE
+    return frozenset(getattr(importlib.import_module(f"{profiles.__name__}.{name}"), "TAKES", ()))
+
+
 def _of_file(path: Path) -> Profile:
     try:
         defined = runpy.run_path(str(path))
@@ -106,7 +125,19 @@ def _of_file(path: Path) -> Profile:
     phases = defined.get("phases")
     if not callable(phases):
         raise UsageError(f"--profile {path}: it has no function phases(shape, world)")
-    return cast(Profile, phases)
+
+    def checked(shape: Shape, world: World) -> list[Phase]:
+        try:
+            made = list(phases(shape, world))
+        except UsageError:
+            raise
+        except Exception as error:  # whatever somebody else's code raises
+            raise UsageError(f"--profile {path}: phases: {type(error).__name__}: {error}") from error
+        if not made or not all(isinstance(phase, Phase) for phase in made):
+            raise UsageError(f"--profile {path}: phases: gives {made!r:.80}, not a list of one or more phases")
+        return made
+
+    return checked
 
 
 def at_once(count: int, first: int = 1) -> list[TraceRow]:

@@ -20,7 +20,8 @@ from projections.verify import Verdict
 class StepTimes(msgspec.Struct, frozen=True, kw_only=True):
     """One step of Figure 10 or 11. ``since_due``: when it was done; ``share`` of all the time went by before it.
 
-    Both run from when the request was due. The share is of the time from the step that was done last before it.
+    Both run from when the request was due. The share is of the time from the step that was done last before it, and of
+    the time until the last step of the figure: what is cleared up later has held up nobody.
     """
 
     step: str
@@ -30,13 +31,17 @@ class StepTimes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
-    """How long things took. ``latencies``: by kind of request, from when each was due; ``due_us``: by instance."""
+    """How long things took. ``latencies``: by kind of request, from when each was due.
+
+    ``spawns_due_us``: by instance; ``drifts_due_us``: by request, which for a host that failed is that of the host.
+    """
 
     latencies: dict[str, Latency]
     samples: Sequence[Sample]
     marks: Sequence[Mark]
     started_us: int
-    due_us: Mapping[str, int]
+    spawns_due_us: Mapping[str, int]
+    drifts_due_us: Mapping[str, int]
 
 
 class MarkedAt(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,8 +199,8 @@ def made(tally: Tally, judged: Judged, projected_us: int, timing: Timing, *, may
         memory_judged_mib=held_judged,
         latency=percentiles(timing),
         curves={kind: latency.curve() for kind, latency in timing.latencies.items()},
-        steps=_spawn_steps(judged.spawns, timing.due_us),
-        drift_steps=_drift_steps(row for row in judged.drifts if row.step_01_us >= tally.first_us),
+        steps=_spawn_steps(judged.spawns, timing.spawns_due_us),
+        drift_steps=_drift_steps(judged.drifts, timing.drifts_due_us),
         port_states=judged.port_states,
         reachable_pairs_checked=proof.reachable_checked,
         reachable_pairs_ok=proof.reachable_ok,
@@ -255,9 +260,11 @@ def _spawn_steps(spawns: Iterable[SpawnRow], due_us: Mapping[str, int]) -> list[
     return _steps(STEPS, late)
 
 
-def _drift_steps(drifts: Iterable[DriftRow]) -> list[StepTimes]:
-    """The steps of Figure 11 over the drifts that came about. All are asked for when they are due."""
-    return _steps(DRIFT_STEPS, ((timed_drift_steps(row), 0.0) for row in drifts if row.outcome == "drifted"))
+def _drift_steps(drifts: Iterable[DriftRow], due_us: Mapping[str, int]) -> list[StepTimes]:
+    """The steps of Figure 11 over the drifts that were due and came about."""
+    done = [row for row in drifts if row.outcome == "drifted" and row.request in due_us]
+    late = ((timed_drift_steps(row), max(row.step_01_us - due_us[row.request], 0) / 1000) for row in done)
+    return _steps(DRIFT_STEPS, late)
 
 
 def _steps(steps: Sequence[Step], stories: Iterable[tuple[list[TimedStep], float]]) -> list[StepTimes]:
@@ -265,12 +272,12 @@ def _steps(steps: Sequence[Step], stories: Iterable[tuple[list[TimedStep], float
     since = {step.label: Latency() for step in steps}
     waited = dict.fromkeys(since, 0.0)
     for timed, late_ms in stories:
-        before = 0.0
+        before, end_ms = 0.0, late_ms + (timed[-1].at_ms or 0.0)
         for step, at_ms in sorted(timed, key=lambda one: one.at_ms or 0.0):
             if at_ms is not None:
                 since_due_ms = late_ms + at_ms
                 since[step.label].record(0, round(since_due_ms * 1000))
-                waited[step.label] += max(since_due_ms - before, 0.0)
+                waited[step.label] += max(min(since_due_ms, end_ms) - before, 0.0)
                 before = max(before, since_due_ms)
     total = sum(waited.values()) or 1.0
     return [

@@ -17,13 +17,17 @@ EVERY_S = 1.0
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """One moment, ``at_s`` after the run began. ``lags``: events behind, by who reads; the other counts: so far.
 
-    ``memory_mib``: what this process and the Python processes that it started hold.
+    ``ended``: spawns that have their outcome. ``memory_mib``: what this process and the Python processes that it
+    started hold.
     """
 
     at_s: float
     requested: int
     active: int
     ended: int
+    deleted: int = 0
+    drifted: int = 0
+    bulk_done: int = 0
     in_flight: int
     events: int
     lags: dict[str, int]
@@ -67,7 +71,6 @@ class Sampler:
         """Take samples for ever."""
         loop = asyncio.get_running_loop()
         start = loop.time()
-        number = 0
         while True:
             try:
                 sample = await self._look(loop.time() - start)
@@ -76,5 +79,5 @@ class Sampler:
             else:
                 self.samples.append(sample)
                 self._on_sample(sample)
-            number += 1
-            await asyncio.sleep(start + number * EVERY_S - loop.time())
+            passed_s = loop.time() - start
+            await asyncio.sleep(EVERY_S - passed_s % EVERY_S)  # what was missed is not made up for

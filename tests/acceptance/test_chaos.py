@@ -36,8 +36,24 @@ async def test_every_fault_is_let_in_and_nothing_is_lost(place: Site) -> None:
         "pause projector for 1 s",
         "kill fabric",
     ]
-    assert "restart nats at" in (place.folder / "page.html").read_text()
+    assert "<td>restart nats</td>" in (place.folder / "page.html").read_text()
+    assert {"nova", "ipam", "cnc", "projections"} <= report["samples"][-1]["lags"].keys()
     await place.nothing_left()
+
+
+async def test_a_leaf_pair_fails_with_all_below_it_and_comes_back(place: Site) -> None:
+    """One of the pair is broken by chaos as well, and must stay so until both are over."""
+    report = await place.json(
+        *("load", "--profile", "storm", "--scope", "leaf-pair", "--hosts", "40", "--instances", "40"),
+        *("--chaos", "break:az1-leaf1@0.5+3"),
+        timeout_s=200,
+    )
+    assert report["faults"] == []
+    assert report["drifted"] == report["latency"]["drift"]["count"] > 0
+    assert "LeavesFail" in [mark["what"] for mark in report["marks"]]
+    steps = {step["step"]: step["since_due"] for step in report["drift_steps"]}
+    assert steps["7a"]["p50"] > steps["8"]["max"]  # the leaves took nothing until all had drifted
+    assert steps["1"]["count"] == report["drifted"]
 
 
 async def test_nothing_is_left_of_a_run_that_was_killed(place: Site) -> None:
@@ -55,12 +71,13 @@ async def test_nothing_is_left_of_a_run_that_was_killed(place: Site) -> None:
     [
         (["--chaos", "kill:nova"], "--chaos 'kill:nova': not like kill:nova@10"),
         (["--chaos", "random"], "--chaos random: say with --for until when"),
+        (["--chaos-every", "3"], "--chaos-every: only with --chaos random"),
         (
             ["--chaos", "kill:nova@1", "--nats", "nats://127.0.0.1:1"],
             "--chaos: it needs servers and devices of its own",
         ),
     ],
-    ids=["clause", "no-end", "servers"],
+    ids=["clause", "no-end", "no-chaos", "servers"],
 )
 async def test_bad_chaos_is_refused_in_one_line(place: Site, arguments: list[str], says: str) -> None:
     assert says in await place.refused("load", "--instances", "3", *arguments)

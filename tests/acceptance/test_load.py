@@ -3,6 +3,7 @@
 import signal
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 import pytest_asyncio
 
@@ -80,6 +81,8 @@ async def test_an_interrupt_ends_it_with_what_there_is(place: Site) -> None:
     assert ended.document["why"] == "interrupted"
     assert ended.document["profile"] == "steady"
     assert (place.folder / "r.json").read_text() == ended.stdout
+    await place.run("load", "page", "r.json", "r.html")
+    assert "interrupted: nothing was checked." in (place.folder / "r.html").read_text()
 
 
 async def test_time_is_bounded_and_what_was_done_by_then_is_told(place: Site) -> None:
@@ -98,10 +101,27 @@ async def test_a_profile_of_ones_own_is_a_file(place: Site) -> None:
     (place.folder / "mine.py").write_text(MINE)
     report = await place.json("load", "--profile", "mine.py", "--instances", "3", timeout_s=60)
     assert (report["profile"], report["active"], report["deleted"]) == ("mine.py", 6, 6)
+    (place.folder / "raises.py").write_text("def phases(shape, world):\n    return 1 / 0\n")
+    assert "--profile raises.py: phases: ZeroDivisionError" in await place.refused(
+        *("load", "--profile", "raises.py", "--instances", "3")
+    )
     (place.folder / "empty.py").write_text("")
     assert "no function phases(shape, world)" in await place.refused(
         *("load", "--profile", "empty.py", "--instances", "3")
     )
+
+
+async def test_a_run_that_is_wrong_has_failed_and_is_no_measure(place: Site) -> None:
+    """Somebody writes into a table: the projections are not what the log says any more."""
+    database = await asyncpg.connect(place.note()["postgres"])
+    await database.execute("UPDATE driftline.instances SET name = 'forged' WHERE state = 'active'")
+    await database.close()
+    ended = await place.run("load", "--instances", "5", "--json", "--out", "wrong.json", code=1)
+    assert "the projections differ from the log" in ended.document["faults"]
+    assert ended.stderr.splitlines()[-1].startswith("driftline: ")
+    await place.run("projections", "rebuild", "--swap")
+    await place.run("load", "--instances", "5", "--out", "good.json")
+    assert "the later run was wrong" in (await place.run("load", "compare", "good.json", "wrong.json", code=1)).stderr
 
 
 async def test_two_runs_are_compared(place: Site) -> None:
@@ -118,7 +138,15 @@ async def test_two_runs_are_compared(place: Site) -> None:
         (["--profile", "trace", "--instances", "3"], "--profile trace: give a file with --trace"),
         (["--profile", "no", "--instances", "3"], "--profile: no is none of bulk, burst, churn"),
         (["--profile", "no.py", "--instances", "3"], "--profile no.py: cannot be loaded: FileNotFoundError"),
-        (["--instances", "3", "--rate", "0"], "0.0 is not in the range x>0"),
+        (["--profile", "steady", "--instances", "3", "--rate", "0"], "0.0 is not in the range x>0"),
+        (["--instances", "3", "--for", "nan"], "'--for': nan is not a finite number"),
+        (["--instances", "3", "--timeout", "inf"], "'--timeout': inf is not a finite number"),
+        (["--instances", "3", "--rate", "3"], "--rate: burst makes no use of it, only bulk, churn, rolling, steady"),
+        (["--profile", "storm", "--instances", "3", "--lives", "3"], "--lives: storm makes no use of it, only churn"),
+        (
+            ["--profile", "storm", "--scope", "leaf-pair", "--instances", "3"],
+            "--scope leaf-pair: needs devices of its",
+        ),
         (["--instances", "3", "--out", "no/such/folder"], "--out no/such/folder: there is no folder no/such"),
         (["compare", "nosuch.json", "nosuch.json"], "nosuch.json: cannot be read"),
     ],

@@ -80,7 +80,7 @@ async def test_a_rebuild_that_is_killed_harms_nothing_and_can_be_made_again() ->
         up = await start_up(place)
         await place.run("load", "--instances", "200")
         killed = 0
-        for number, delay_s in enumerate((1.0, 1.3, 1.6, 2.0)):
+        for number, delay_s in enumerate((0.2, 0.4, 0.7, 1.0, 1.5)):
             rebuild = await place.start("projections", "rebuild", "--swap")
             await asyncio.sleep(delay_s)  # anywhere: there is no condition to wait for
             killed += (await rebuild.end(signal.SIGKILL)).code == -signal.SIGKILL

@@ -15,6 +15,7 @@ from bus.envelope import Envelope, Rejected, encode
 from bus.errors import BusClosed, CallFailed, LogMismatch, LogUnavailable, NoReply, NoResponder
 from bus.jetstream import Connection, JetStreamCheckpoints, JetStreamLog, JetStreamQuarantine, connect, consumer, rpc
 from bus.jetstream import connection as connection_module
+from bus.jetstream.streams import check_server
 from bus.log import Appended
 from bus.subjects import host_filter, subject_of
 from tests.bus.given import active, gather, plugged
@@ -205,6 +206,19 @@ async def test_a_stream_that_cannot_serve_is_a_mismatch(nats_server: EmbeddedSer
     with pytest.raises(LogMismatch, match="allow_atomic is"):
         async with connect(nats_server.url):
             pytest.fail("took a stream without atomic batches")
+
+
+@pytest.mark.parametrize("version", [(2, 12, 0), (2, 11, 9), (0, 9, 0)])
+def test_a_server_that_is_too_old_is_named(version: tuple[int, int, int]) -> None:
+    with pytest.raises(
+        LogMismatch, match=f"nats-server {'.'.join(map(str, version))} is too old, driftline needs 2.12.1"
+    ):
+        check_server(version)
+
+
+@pytest.mark.parametrize("version", [(2, 12, 1), (2, 15, 1), (3, 0, 0), (0, 0, 0)])
+def test_a_server_that_will_do_is_taken(version: tuple[int, int, int]) -> None:
+    check_server(version)
 
 
 async def test_a_hole_in_the_log_stops_nobody(connection: Connection) -> None:

@@ -4,6 +4,9 @@ from driftline.loadtest.profile import Instances, Phase, Shape
 from driftline.trace import TraceRow
 from projections.world import World
 
+#: The numbers that it makes use of, beside how many.
+TAKES = ("rate",)
+
 
 def phases(shape: Shape, world: World) -> list[Phase]:
     """Half of the instances are old and due at second 0; then one by one a new one comes and an old one goes.

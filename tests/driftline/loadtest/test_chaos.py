@@ -1,5 +1,6 @@
 """Which faults are let in when: as said, or drawn so that a seed gives the same again."""
 
+import itertools
 from collections import Counter
 
 import pytest
@@ -46,7 +47,9 @@ def test_drawn_faults_come_in_turn_and_are_the_same_again(seed: int, every_s: fl
     faults = drawn(seed, every_s, until_s, ROLES, LEAVES)
     assert faults == drawn(seed, every_s, until_s, ROLES, LEAVES)
     assert faults == sorted(faults, key=lambda fault: fault.at_s)
-    assert all(fault.at_s <= max(until_s, 3.0) for fault in faults)
+    for number, fault in enumerate(faults):
+        assert 3.0 + number * every_s - 0.001 <= fault.at_s <= min(3.0 + (number + 1) * every_s, until_s) + 0.001
+    assert len(faults) >= (until_s - 3.0) / every_s - 1
     kinds = Counter(fault.what if fault.what != "restart" else fault.target for fault in faults)
     counts = [kinds[kind] for kind in ("kill", "break", "pause", *SERVERS)]
     assert max(counts) - min(counts) <= 1
@@ -54,3 +57,9 @@ def test_drawn_faults_come_in_turn_and_are_the_same_again(seed: int, every_s: fl
         lasts = f"+{fault.for_s:g}" if fault.for_s else ""
         (again,) = parse_chaos(f"{fault.what}:{fault.target}@1{lasts}", ROLES, LEAVES)
         assert (again.what, again.target, again.for_s) == (fault.what, fault.target, fault.for_s)
+
+
+def test_drawn_faults_come_at_random_times() -> None:
+    gaps = [b.at_s - a.at_s for a, b in itertools.pairwise(drawn(1, 5, 300, ROLES, LEAVES))]
+    assert max(gaps) - min(gaps) > 2
+    assert drawn(1, 5, 300, ROLES, LEAVES) != drawn(2, 5, 300, ROLES, LEAVES)

@@ -2,12 +2,17 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec import structs
 
 from driftline.errors import UsageError
-from driftline.loadtest.compare import Run, compare, read_run
+from driftline.loadtest.compare import Run, compare, read_document, read_run
+from driftline.loadtest.harness import Tally
 from driftline.loadtest.latency import Percentiles
+from driftline.loadtest.report import Timing, partial
+
+NOTHING = Timing(latencies={}, samples=[], marks=[], started_us=0, spawns_due_us={}, drifts_due_us={})
 
 
 def run(rate: float, *faults: str) -> Run:
@@ -57,3 +62,23 @@ def test_a_file_that_is_no_run_is_named(tmp_path: Path, text: str) -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"b\.json: cannot be read"):
         read_run(tmp_path / "b.json")
+
+
+def test_a_run_that_ended_before_its_end_is_no_measure(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"why": "interrupted"}')
+    with pytest.raises(UsageError, match=r"a\.json: that run ended before its end \(interrupted\)"):
+        read_run(path)
+
+
+def test_all_of_a_run_is_read_whole_or_partial_and_what_lacks_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    told = partial(Tally(requested=3), NOTHING, "burst", "interrupted")
+    path.write_bytes(msgspec.json.encode(told))
+    assert read_document(path)["tally"]["requested"] == 3
+    path.write_text('{"why": "interrupted", "profile": "burst"}')
+    with pytest.raises(UsageError, match=r"a\.json: is not the JSON of a run: Object missing required field `machine`"):
+        read_document(path)
+    path.write_bytes(msgspec.json.encode(run(100)))
+    with pytest.raises(UsageError, match=r"a\.json: is not the JSON of a run: Object missing required field `machine`"):
+        read_document(path)

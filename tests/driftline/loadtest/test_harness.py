@@ -85,6 +85,14 @@ async def test_what_comes_as_fast_as_is_allowed_is_due_from_the_start() -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_plan_without_requests_is_over_at_once_on_a_log_where_nothing_happens() -> None:
+    log = MemoryLog()
+    await MemoryLog.append(log, [Envelope(id="s", event=spawns([0.0])[0].event, actor="x", time_us=now_us())])
+    async with asyncio.timeout(5):
+        assert (await Harness(log, []).run()).requested == 0
+
+
+@pytest.mark.asyncio
 async def test_a_second_end_of_a_request_is_counted() -> None:
     tally, told = await driven(MemoryLog(), [0.0, 0.01, 0.02], twice=True)
     assert (tally.active, tally.failed, tally.twice, told.count) == (3, 0, 3, 3)

@@ -3,11 +3,23 @@
 import itertools
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from driftline.errors import UsageError
 from driftline.loadtest import profiles
-from driftline.loadtest.profile import Bulk, HostsFail, Instances, Phase, PodsDrift, Shape, found, named
+from driftline.loadtest.profile import (
+    Bulk,
+    HostsFail,
+    Instances,
+    LeavesFail,
+    Phase,
+    PodsDrift,
+    Shape,
+    found,
+    named,
+    takes,
+)
 from driftline.trace import TraceRow, expected, plan
 from driftline.world import generate
 from projections.world import World
@@ -70,12 +82,13 @@ def test_rolling_keeps_as_many_as_there_were(world: World) -> None:
     assert counts.live_max <= 22
 
 
-def test_a_storm_hits_a_whole_rack_or_a_whole_zone(world: World) -> None:
+def test_a_storm_hits_a_whole_rack_its_leaves_or_a_whole_zone(world: World) -> None:
     phases = named("storm")(Shape(instances=40), world)
     (failing,) = (phase.hosts for phase in phases if isinstance(phase, HostsFail))
     pairs = {(world.hosts[host].leaf_a, world.hosts[host].leaf_b) for host in failing}
-    assert len(pairs) == 1
+    (pair,) = pairs
     assert sorted(failing) == sorted(h.host for h in world.hosts.values() if (h.leaf_a, h.leaf_b) in pairs)
+    assert named("storm")(Shape(instances=40, scope="leaf-pair"), world)[1:] == [LeavesFail(pair, failing)]
     assert named("storm")(Shape(instances=40, scope="az"), world)[1:] == [PodsDrift("az1")]
 
 
@@ -102,10 +115,40 @@ def test_bad_input_is_named(world: World) -> None:
         Shape(instances=0)
     with pytest.raises(UsageError, match="rate: nan"):
         Shape(instances=1, rate=float("nan"))
-    with pytest.raises(UsageError, match="scope: spine is none of rack, az"):
+    with pytest.raises(UsageError, match="scope: spine is none of rack, leaf-pair, az"):
         Shape(instances=1, scope="spine")
     with pytest.raises(UsageError, match="give a file with --trace"):
         named("trace")(Shape(instances=1), world)
     one_rack = described(azs=1, hosts=10)
-    with pytest.raises(UsageError, match="--scope rack: all hosts of az1 are below az1-leaf1 and az1-leaf2"):
-        named("storm")(Shape(instances=1), one_rack)
+    for scope in ("rack", "leaf-pair"):
+        with pytest.raises(UsageError, match=f"--scope {scope}: all hosts of az1 are below az1-leaf1 and az1-leaf2"):
+            named("storm")(Shape(instances=1, scope=scope), one_rack)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("raise ValueError('mine is broken')", "mine.py: phases: ValueError: mine is broken"),
+        ("return []", r"mine.py: phases: gives \[\], not a list of one or more phases"),
+        ("return ['x']", r"mine.py: phases: gives \['x'\], not a list of one or more phases"),
+        ("return None", "mine.py: phases: TypeError"),
+    ],
+)
+def test_a_profile_of_ones_own_that_is_wrong_is_named(tmp_path: Path, world: World, body: str, says: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(f"def phases(shape, world):\n    {body}\n")
+    with pytest.raises(UsageError, match=says):
+        named(str(path))(Shape(instances=1), world)
+
+
+@pytest.mark.parametrize("name", sorted(set(found()) - {"trace"}))
+def test_a_profile_says_which_numbers_it_takes(name: str, world: World) -> None:
+    """What it says to make use of makes a difference, and nothing else does."""
+    others = {"rate": 7.0, "lives_s": 3.0, "size": 7, "scope": "az"}
+    shape = Shape(instances=50)
+
+    def differs(change: dict[str, object]) -> bool:
+        return named(name)(msgspec.structs.replace(shape, **change), world) != named(name)(shape, world)
+
+    used = {field for field, value in others.items() if differs({field: value})}
+    assert used == takes(name)
