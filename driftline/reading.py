@@ -14,7 +14,7 @@ from bus.log import Checkpoints, RawLog
 from bus.recording import open_recording
 from driftline.book import Book, open_book
 from driftline.errors import UsageError
-from driftline.stack import Options, open_bus, open_stack
+from driftline.stack import Options, existing, open_bus, open_stack
 from driftline.state import State, Then
 from projections.refold import Progress, no_progress
 
@@ -59,7 +59,7 @@ async def open_state(reading: Reading) -> AsyncIterator[State]:
         return
     from driftline.current import Now, current_projections
 
-    async with open_stack(reading.options) as stack, current_projections(stack):
+    async with open_stack(existing(reading.options)) as stack, current_projections(stack):
         yield Now(stack.database)
 
 
@@ -86,7 +86,7 @@ async def _open(reading: Reading) -> AsyncIterator[tuple[RawLog, Checkpoints | N
     if reading.file is not None:
         yield open_recording(reading.file), None
         return
-    async with open_bus(reading.options) as bus:
+    async with open_bus(existing(reading.options)) as bus:
         yield bus.log, bus.checkpoints
 
 

@@ -12,7 +12,7 @@ from bus.events import tag_of
 from bus.log import Batch
 from driftline.cli.common import people, print_json, print_table, printable, run, server_options
 from driftline.errors import UsageError
-from driftline.stack import Bus, Options, open_bus
+from driftline.stack import Bus, Options, existing, open_bus
 
 #: Tokens between dots, without white space; ``>`` only at the end.
 _FILTER = re.compile(r"([^\s.>]+\.)*([^\s.>]+|>)")
@@ -32,7 +32,7 @@ def tail(options: Options, last: int, after: int | None, subject: str, follow: b
 
 
 async def _tail(options: Options, last: int, after: int | None, subject: str, *, follow: bool, as_json: bool) -> None:
-    async with open_bus(options) as stack:
+    async with open_bus(existing(options)) as stack:
         end = await stack.log.last_position()
         start = max(end - last, 0) if after is None else after
         if start > end:
@@ -77,7 +77,7 @@ def quarantine(options: Options, as_json: bool) -> None:
 
 
 async def _quarantine(options: Options, *, as_json: bool) -> None:
-    async with open_bus(options) as stack:
+    async with open_bus(existing(options)) as stack:
         kept = await stack.quarantine.list()
     if as_json:
         print_json([{**msgspec.structs.asdict(one), "data": one.data.decode(errors="replace")} for one in kept])

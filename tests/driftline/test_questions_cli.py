@@ -1,5 +1,6 @@
 """``why``, ``bisect`` and ``step`` as commands, on a recording of a simulated run."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,76 @@ def test_step_prints_the_panes_where_there_is_no_terminal(recording: Path) -> No
     assert newest["position"] == newest["last"]
     with pytest.raises(UsageError, match="step has --at"):
         ask(recording, "step", "--as-of", "5")
+
+
+def test_step_runs_to_the_breakpoint_where_there_is_no_terminal(recording: Path) -> None:
+    first, second = "port web-0 enters ACTIVE_ACTIVE", "port web-0 leaves NONE or port db-0-0 leaves ACTIVE_DOWN"
+    for predicate in (first, second):
+        found = document(recording, "bisect", predicate)["event"]["position"]
+        assert document(recording, "step", "--break", predicate)["position"] == found
+        assert f"▶ {found:>7}" in ask(recording, "step", "--break", predicate).stdout
+    later = document(recording, "bisect", second, "--after", "64")["event"]["position"]
+    assert later > 64
+    assert document(recording, "step", "--at", "64", "--break", second)["position"] == later
+    with pytest.raises(NotDone, match=rf"--break {first}: it does not become true after this event \(position 64\)"):
+        ask(recording, "step", "--at", "64", "--break", first)
+    with pytest.raises(UsageError, match="predicate, at character"):
+        ask(recording, "step", "--at", "64", "--break", "bla")
+
+
+def test_causes_as_of_a_position_know_nothing_that_came_later(recording: Path) -> None:
+    def positions(branch: Any) -> list[int]:
+        return [branch["told"]["position"], *(one for each in branch["branches"] for one in positions(each))]
+
+    later = document(recording, "causes", "59")
+    then = document(recording, "causes", "59", "--as-of", "61")
+    assert max(positions(later["tree"])) > 61
+    assert positions(then["tree"]) == [one for one in positions(later["tree"]) if one <= 61]
+    with pytest.raises(UsageError, match="EVENT 64: it is at position 64, after --as-of, which is position 61"):
+        ask(recording, "causes", "64", "--as-of", "61")
+
+
+def test_a_recording_tells_what_in_it_this_version_cannot_read(recording: Path, tmp_path: Path) -> None:
+    lines = recording_lines(recording)
+    header, message = json.loads(lines[0]), json.loads(lines[-1])
+    newer = message | {"position": message["position"] + 1, "subject": "dl.port.p._._.teleported"}
+    newer["data"] = {"id": "newer", "event": {"type": "port.teleported.v9", "port": "p"}}
+    garbage = newer | {"position": message["position"] + 2, "data": {"id": "garbage"}}
+    header |= {"messages": header["messages"] + 2, "log_last": garbage["position"]}
+    file = tmp_path / "newer.jsonl"
+    file.write_text("".join(f"{json.dumps(one)}\n" for one in (header, *map(json.loads, lines[1:]), newer, garbage)))
+    told = json.loads(CliRunner().invoke(cli, ["replay", str(file), "--json"], catch_exceptions=False).stdout)
+    assert (told["newer_types"], told["quarantined"]) == ({"port.teleported.v9": 1}, 1)
+    assert sum(told["events"].values()) == header["messages"] - 2
+    shown = CliRunner().invoke(cli, ["replay", str(file)], catch_exceptions=False).stdout
+    assert "port.teleported.v9" in shown
+    assert "1 messages are no events" in shown
+
+
+def recording_lines(recording: Path) -> list[str]:
+    return gzip.decompress(recording.read_bytes()).decode().splitlines()
+
+
+READERS = (
+    "why x",
+    "ports",
+    "ports --as-of 1",
+    "tail",
+    "quarantine",
+    "audit",
+    "verify",
+    "projections",
+    "record f.jsonl",
+)
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_who_reads_makes_no_folder(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli, [*command.split(), "--data", "mistyped"])
+    assert isinstance(result.exception, UsageError)
+    assert str(result.exception) == "--data mistyped: there is no such folder, so there is nothing to read"
+    assert not (tmp_path / "mistyped").exists()
 
 
 RECORDS = (
