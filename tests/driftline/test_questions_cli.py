@@ -128,6 +128,21 @@ def test_a_recording_tells_what_in_it_this_version_cannot_read(recording: Path, 
     shown = CliRunner().invoke(cli, ["replay", str(file)], catch_exceptions=False).stdout
     assert "port.teleported.v9" in shown
     assert "1 messages are no events" in shown
+    kept = document(file, "quarantine")
+    assert [(one["position"], one["subject"]) for one in kept] == [(garbage["position"], garbage["subject"])]
+    assert document(file, "quarantine", "--as-of", str(newer["position"])) == []
+    assert "1 messages in quarantine" in ask(file, "quarantine").stdout
+
+
+def test_tail_of_a_recording_and_as_of_a_position_ends_there(recording: Path) -> None:
+    last = document(recording, "step")["last"]
+    assert [r["position"] for r in document(recording, "tail", "--last", "3")] == [last - 2, last - 1, last]
+    assert [r["position"] for r in document(recording, "tail", "--last", "2", "--as-of", "64")] == [63, 64]
+    of_port = document(recording, "tail", "--after", "0", "--as-of", "64", "--subject", "dl.port.db-0-0.>")
+    assert [r["position"] for r in of_port] == [58, 59, 60, 61, 62, 63, 64]
+    assert "port.bound" in ask(recording, "tail", "--last", "1", "--as-of", "64").stdout
+    with pytest.raises(UsageError, match=r"--after: 65 is beyond the end of the log \(64\)"):
+        ask(recording, "tail", "--after", "65", "--as-of", "64")
 
 
 def recording_lines(recording: Path) -> list[str]:
