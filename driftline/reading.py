@@ -130,4 +130,7 @@ def _time(text: str, option: str, until_us: int | None) -> int:
         moment = datetime.fromisoformat(text.strip())
     except ValueError as error:
         raise UsageError(f"{option} {text!r}: neither a position, an ISO 8601 time, nor like 10m or 2h ago") from error
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000_000)
+    time_us = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000_000)
+    if time_us > now_us():
+        raise UsageError(f"{option} {text}: that time has not come yet, so no log knows of it")
+    return time_us

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,13 @@ def test_a_position_that_no_log_has_is_refused(recording: Path, position: str) -
 
 def test_a_time_before_all_logs_is_before_the_first_event(recording: Path) -> None:
     assert document(recording, "ports", "--as-of", f"{'9' * 15}d") == []
+
+
+def test_a_time_that_has_not_come_is_refused(recording: Path) -> None:
+    later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    for question in (["ports", "--as-of", later], ["why", "db-0", "--as-of", later], ["diff", "0", later]):
+        with pytest.raises(UsageError, match="that time has not come yet"):
+            ask(recording, *question)
 
 
 def test_how_long_ago_is_counted_from_the_end_of_a_recording(recording: Path) -> None:
