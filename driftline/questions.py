@@ -9,6 +9,7 @@ import msgspec
 from bus.envelope import Recorded
 from bus.events import tag_of
 from driftline.book import Book, Change
+from driftline.book.events import END
 from driftline.book.terms import KINDS
 from driftline.errors import UsageError
 from projections.fold import Row
@@ -100,12 +101,14 @@ def history(book: Book, name: str, until: int, kind: str = "") -> list[Recorded]
     return [found[position] for position in sorted(found)]
 
 
-def find_event(book: Book, text: str) -> Recorded:
-    """The event with this id, or at this position. Raises UsageError if there is none."""
+def find_event(book: Book, text: str, until: int = END) -> Recorded:
+    """The event with this id, or at this position, at or before ``until``. Raises UsageError if there is none."""
     found = book.event(int(text)) if text.isdecimal() else None
     found = found or book.find(text)
     if found is None:
         raise UsageError(f"EVENT: the log has no event with the id or position {text}")
+    if found.position > until:
+        raise UsageError(f"EVENT {text}: it is at position {found.position}, after --as-of, which is position {until}")
     return found
 
 
@@ -126,13 +129,13 @@ def told(book: Book, r: Recorded, *, with_changes: bool = True) -> Told:
     )
 
 
-def causes(book: Book, r: Recorded, branches_max: int = 50) -> Causes:
-    """What led to ``r``, and what came of it; ``branches_max`` of each event's effects are followed."""
+def causes(book: Book, r: Recorded, branches_max: int = 50, until: int = END) -> Causes:
+    """What led to ``r``, and what came of it up to ``until``; ``branches_max`` of each event's effects are followed."""
     chain, lost = _up(book, r)
     return Causes(
         led_to=[told(book, one, with_changes=False) for one in chain],
         lost=lost,
-        tree=_down(book, r, chain[-1].time_us if chain else r.time_us, branches_max),
+        tree=_down(book, r, chain[-1].time_us if chain else r.time_us, branches_max, until),
     )
 
 
@@ -164,12 +167,12 @@ def _up(book: Book, r: Recorded) -> tuple[list[Recorded], str]:
     return chain[::-1], ""
 
 
-def _down(book: Book, r: Recorded, caused_us: int, branches_max: int) -> Branch:
-    effects = [one for one in book.caused_by(r.id) if one.position > r.position]
+def _down(book: Book, r: Recorded, caused_us: int, branches_max: int, until: int) -> Branch:
+    effects = [one for one in book.caused_by(r.id) if r.position < one.position <= until]
     return Branch(
         told=told(book, r, with_changes=False),
         after_us=r.time_us - caused_us,
-        branches=[_down(book, one, r.time_us, branches_max) for one in effects[:branches_max]],
+        branches=[_down(book, one, r.time_us, branches_max, until) for one in effects[:branches_max]],
         left_out=max(len(effects) - branches_max, 0),
     )
 

@@ -14,7 +14,7 @@ from bus.log import Checkpoints, RawLog
 from bus.recording import open_recording
 from driftline.book import Book, open_book
 from driftline.errors import UsageError
-from driftline.stack import Options, open_bus, open_stack
+from driftline.stack import Options, existing, open_bus, open_stack
 from driftline.state import State, Then
 from projections.refold import Progress, no_progress
 
@@ -59,7 +59,7 @@ async def open_state(reading: Reading) -> AsyncIterator[State]:
         return
     from driftline.current import Now, current_projections
 
-    async with open_stack(reading.options) as stack, current_projections(stack):
+    async with open_stack(existing(reading.options)) as stack, current_projections(stack):
         yield Now(stack.database)
 
 
@@ -86,7 +86,7 @@ async def _open(reading: Reading) -> AsyncIterator[tuple[RawLog, Checkpoints | N
     if reading.file is not None:
         yield open_recording(reading.file), None
         return
-    async with open_bus(reading.options) as bus:
+    async with open_bus(existing(reading.options)) as bus:
         yield bus.log, bus.checkpoints
 
 
@@ -130,4 +130,7 @@ def _time(text: str, option: str, until_us: int | None) -> int:
         moment = datetime.fromisoformat(text.strip())
     except ValueError as error:
         raise UsageError(f"{option} {text!r}: neither a position, an ISO 8601 time, nor like 10m or 2h ago") from error
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000_000)
+    time_us = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000_000)
+    if time_us > now_us():
+        raise UsageError(f"{option} {text}: that time has not come yet, so no log knows of it")
+    return time_us

@@ -35,6 +35,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     data: Path | None = None
 
 
+def existing(options: Options) -> Options:
+    """``options`` of a command that reads: it makes no folder. Raises UsageError for a ``data`` that is none."""
+    if options.data is not None and not options.data.is_dir():
+        raise UsageError(f"--data {options.data}: there is no such folder, so there is nothing to read")
+    return options
+
+
 class Servers(msgspec.Struct, frozen=True, kw_only=True):
     """The servers in use. ``…_found``: it was there already, so others may work on it too; else it was started here.
 

@@ -11,11 +11,11 @@ import msgspec
 
 from bus.envelope import Recorded
 from bus.events import tag_of
-from driftline.bisecting import Judge, becomes_true
+from driftline.bisecting import Judge, becomes_true, key_in
 from driftline.book import Book
-from driftline.errors import UsageError
+from driftline.errors import NotDone, UsageError
 from driftline.figures import drift_sequence, sequence
-from driftline.predicates import Predicate
+from driftline.predicates import Predicate, parse
 from driftline.questions import Told, led_to, told
 from driftline.reading import position_of
 from projections.drifts import DriftRow
@@ -110,14 +110,17 @@ def about(r: Recorded) -> Subject | None:
     return None
 
 
-def start(book: Book, at: str, now_us: int | None = None) -> Recorded:
-    """The event to begin with: the one that ``at`` names, or the newest. Raises UsageError if there is none."""
+def start(book: Book, at: str, now_us: int | None = None, *, oldest: bool = False) -> Recorded:
+    """The event to begin with: the one that ``at`` names, else the newest or the ``oldest``.
+
+    Raises UsageError if there is none.
+    """
     if at:
         return jump(book, at, now_us)
-    newest = next(iter(_before(book, book.last + 1, 1)), None)
-    if newest is None:
+    found = next(book.events(), None) if oldest else next(iter(_before(book, book.last + 1, 1)), None)
+    if found is None:
         raise UsageError("the log is empty: there is nothing to step through")
-    return newest
+    return found
 
 
 def jump(book: Book, text: str, now_us: int | None = None) -> Recorded:
@@ -162,6 +165,27 @@ async def hits(
             yield found[-1].position, found[-1]
             return
         yield (after if back else until), None
+
+
+def breakpoint_of(book: Book, text: str) -> Predicate:
+    """The predicate that ``text`` says. Raises PredicateError, and UsageError for a thing that the log never had."""
+    return parse(text, lambda table, key: key_in(book, book.last, table, key))
+
+
+def no_hit(text: str, predicate: Predicate, judge: Judge, *, back: bool) -> str:
+    """What to say once ``hits`` has found nothing: after an invariant that broke, others are not judged."""
+    if predicate.judges and judge.violation is not None:
+        return f"{text}: not found; nothing is judged after position {judge.position}: {judge.violation}"
+    return f"{text}: it does not become true {'before' if back else 'after'} this event"
+
+
+async def run_to(book: Book, text: str, r: Recorded) -> Recorded:
+    """The first event after ``r`` at which ``text`` becomes true. Raises as ``breakpoint_of``, and NotDone."""
+    predicate, judge = breakpoint_of(book, text), Judge(book)
+    async for _, found in hits(book, predicate, r, judge, back=False):
+        if found is not None:
+            return found
+    raise NotDone(f"--break {no_hit(text, predicate, judge, back=False)} (position {r.position})")
 
 
 def _windows(book: Book, r: Recorded, *, back: bool) -> Iterable[tuple[int, int]]:

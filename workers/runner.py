@@ -33,7 +33,7 @@ CHECKPOINT_EVERY_S = 2.0
 CLOCK_EVERY_S = 1.0
 BEAT_EVERY_S = 5.0
 #: How many events are decided on before others of the process have their turn: a few milliseconds of work.
-import os as _os; STRETCH = int(_os.environ.get("STRETCH","50"))
+STRETCH = 200
 #: How often a conflict is answered by refolding before it is taken for a second process of the same worker.
 REFOLDS = 5
 CONFLICT_WINDOW_S = 60.0

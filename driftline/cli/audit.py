@@ -11,7 +11,7 @@ from driftline.auditing import account
 from driftline.cli.common import late_progress, people, print_json, print_table, run, server_options
 from driftline.errors import NotDone
 from driftline.ledger import VARIABLE, Entry, merged, read_ledger
-from driftline.stack import Bus, Options, open_bus, open_stack
+from driftline.stack import Bus, Options, existing, open_bus, open_stack
 from projections.postgres import Database
 
 
@@ -36,10 +36,10 @@ def audit(options: Options, ledgers: tuple[Path, ...], as_json: bool) -> None:
 async def _audit(options: Options, ledgers: tuple[Path, ...], *, as_json: bool) -> None:
     entries = merged([read_ledger(path) for path in ledgers])
     if options.nats and not options.postgres:
-        async with open_bus(options) as bus:
+        async with open_bus(existing(options)) as bus:
             accounts = await _told(bus, None, entries)
     else:
-        async with open_stack(options) as stack:
+        async with open_stack(existing(options)) as stack:
             accounts = await _told(stack, stack.database, entries)
     if as_json:
         print_json({**msgspec.structs.asdict(accounts), "complete": accounts.complete})

@@ -67,7 +67,8 @@ def causes_of(reading: Reading, event: str, branches: int, as_json: bool) -> Non
 
 async def _causes(reading: Reading, event: str, branches: int, *, as_json: bool) -> None:
     async with open_past(reading) as past:
-        found = causes(past.book, find_event(past.book, event), branches)
+        asked = find_event(past.book, event, past.position)
+        found = causes(past.book, asked, branches, past.position)
     if as_json:
         print_json(found)
     else:

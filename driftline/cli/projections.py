@@ -7,7 +7,7 @@ import click
 from driftline.cli.common import late_progress, people, print_json, print_table, run, server_options
 from driftline.cli.verify import check_projections
 from driftline.errors import UsageError
-from driftline.stack import Options, Stack, open_stack
+from driftline.stack import Options, Stack, existing, open_stack
 from driftline.standing import Standing, standings
 from projections import generations
 from projections.postgres import Database, Generation
@@ -29,7 +29,7 @@ def projections(context: click.Context, options: Options, quick: bool, as_json: 
 
 
 async def _list(options: Options, *, quick: bool, as_json: bool) -> None:
-    async with open_stack(options) as stack:
+    async with open_stack(existing(options)) as stack:
         found = await standings(stack.log, stack.database, quick=quick)
     if as_json:
         print_json(found)
@@ -72,7 +72,7 @@ def rebuild(options: Options, swap: bool, as_json: bool) -> None:
 
 
 async def _rebuild(options: Options, *, swap: bool, as_json: bool) -> None:
-    async with open_stack(options) as stack:
+    async with open_stack(existing(options)) as stack:
         built = await rebuilt(stack, swap=swap)
     if as_json:
         print_json(built)
@@ -113,7 +113,7 @@ def rollback(options: Options, as_json: bool) -> None:
 
 
 async def _change(options: Options, change: Callable[[Database], Awaitable[Generation]], *, as_json: bool) -> None:
-    async with open_stack(options) as stack:
+    async with open_stack(existing(options)) as stack:
         live = await change(stack.database)
     _tell(live, "is live", as_json=as_json)
 
@@ -130,7 +130,7 @@ def drop(options: Options, generation: str, every: bool, as_json: bool) -> None:
 
 
 async def _drop(options: Options, number: int, *, as_json: bool) -> None:
-    async with open_stack(options) as stack:
+    async with open_stack(existing(options)) as stack:
         if number:
             _tell(await generations.drop(stack.database, number), "was dropped", as_json=as_json)
             return

@@ -112,18 +112,34 @@ async def _load(reading: Reading, file: Path, *, as_json: bool) -> None:
     options = reading.options
     if options.nats or options.data:
         loaded = await load(log, options, reading.progress)
-    kinds = Counter([tag_of(type(r.event)) for r in await _records(log)])
+    kinds, newer, garbage = await _contents(log)
     if as_json:
-        print_json({"header": log.header, "loaded": loaded, "events": kinds})
+        print_json(
+            {"header": log.header, "loaded": loaded, "events": kinds, "newer_types": newer, "quarantined": garbage}
+        )
         return
     header = log.header
     print_table(f"{header.messages} messages", ("event", "how many"), sorted(kinds.items()))
+    if newer:
+        print_table("events of newer types, which this version skips", ("type", "events"), sorted(newer.items()))
+    if garbage:
+        people().print(f"[yellow]{garbage} messages are no events[/]: they are passed over")
     of = " ".join(f"{name} {value}" for name, value in header.selection.items()) or "the whole log"
     people().print(printable(f"recorded {moment(header.recorded_us)} of {header.identity}: {of}"))
     if header.masked:
         people().print(f"masked: {', '.join(header.masked)}")
     if loaded:
         people().print(f"[green]loaded[/] {loaded} messages")
+
+
+async def _contents(log: RawLog) -> tuple[Counter[str], Counter[str], int]:
+    """How many there are of each event, of each newer type, and of what is no event."""
+    kinds, newer, garbage = Counter[str](), Counter[str](), 0
+    async for batch in log.read(0, await log.last_position()):
+        kinds.update(tag_of(type(r.event)) for r in batch.records)
+        newer.update(reject.tag for reject in batch.rejects if not reject.malformed)
+        garbage += sum(reject.malformed for reject in batch.rejects)
+    return kinds, newer, garbage
 
 
 async def _check(reading: Reading, worker: str, patch: str | None, most: int, as_json: bool) -> None:

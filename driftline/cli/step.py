@@ -9,19 +9,22 @@ from driftline.book import Book
 from driftline.cli.common import people, print_json, reading_options, run
 from driftline.errors import UsageError
 from driftline.reading import Past, Reading, open_past
-from driftline.stepping import panes, start
+from driftline.stepping import panes, run_to, start
 from driftline.tui import pictures
 
 
 @click.command()
-@click.option("--at", default="", metavar="SEQ|ID|TIME", help="Where to begin. Default: at the end.")
+@click.option(
+    "--at", default="", metavar="SEQ|ID|TIME", help="Where to begin. Default: the end, with --break the beginning."
+)
 @click.option("--break", "breakpoint_at", default="", metavar="PREDICATE", help="What `r` runs to, as for bisect.")
 @reading_options
 def step(reading: Reading, at: str, breakpoint_at: str, as_json: bool) -> None:
     """Go through the log event by event: forward, back, along one port or story, on to a breakpoint.
 
     Shows the event with what led to it, the rows before and after it, and Figure 10 or 11 as far as it had got. The
-    keys are below the panes. Without a terminal, or with --json, it prints the panes of one event.
+    keys are below the panes. Without a terminal, or with --json, it prints the panes of one event: the one at --at, or
+    with --break the first one after that at which PREDICATE becomes true.
     """
     if reading.as_of:
         raise UsageError("--as-of: step has --at")
@@ -30,11 +33,14 @@ def step(reading: Reading, at: str, breakpoint_at: str, as_json: bool) -> None:
 
 async def _step(reading: Reading, at: str, breakpoint_at: str, *, as_json: bool) -> None:
     async with open_past(reading) as past:
-        r = start(past.book, at, past.now_us)
+        r = start(past.book, at, past.now_us, oldest=bool(breakpoint_at))
+        if not as_json and sys.stdout.isatty() and sys.stdin.isatty():
+            await _interactive(past, r, breakpoint_at)
+            return
+        if breakpoint_at:
+            r = await run_to(past.book, breakpoint_at, r)
         if as_json:
             print_json(panes(past.book, r))
-        elif sys.stdout.isatty() and sys.stdin.isatty():
-            await _interactive(past, r, breakpoint_at)
         else:
             _print(past.book, r)
 

@@ -10,7 +10,7 @@ from driftline.cli.common import late_progress, people, print_json, print_table,
 from driftline.current import current_projections
 from driftline.errors import NotDone, UsageError
 from driftline.invariants.live import Report, audit
-from driftline.stack import Options, open_bus, open_stack
+from driftline.stack import Options, existing, open_bus, open_stack
 from projections.rebuild import rebuild as rebuild_projections
 from projections.verify import Verdict
 from projections.verify import verify as verify_projections
@@ -38,7 +38,7 @@ def verify(options: Options, rebuild: bool, invariants: bool, as_json: bool) -> 
 async def check_projections(options: Options, *, rebuild: bool = False, number: int = 0, as_json: bool) -> None:
     """Verify generation ``number``, the live one if 0, and print the verdict. Raises NotDone if it is not equal."""
     async with AsyncExitStack() as exits:
-        stack = await exits.enter_async_context(open_stack(options))
+        stack = await exits.enter_async_context(open_stack(existing(options)))
         if rebuild:
             with late_progress("building from the log") as told:
                 await rebuild_projections(stack.log, stack.database, told, swap=True)
@@ -57,7 +57,7 @@ async def check_projections(options: Options, *, rebuild: bool = False, number: 
 
 
 async def _check_invariants(options: Options, *, as_json: bool) -> None:
-    async with open_bus(options) as stack:
+    async with open_bus(existing(options)) as stack:
         fabric = RemoteDevices(BusChannel(stack.connection))
         with late_progress("auditing the log") as told:
             report = await audit(stack.log, fabric.dump, told)

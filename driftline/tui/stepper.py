@@ -12,10 +12,10 @@ from textual.widgets import Footer, Input, Static
 
 from bus.envelope import Recorded
 from driftline import stepping
-from driftline.bisecting import Judge, key_in
+from driftline.bisecting import Judge
 from driftline.book import Book
 from driftline.errors import UsageError
-from driftline.predicates import Predicate, parse
+from driftline.predicates import Predicate
 from driftline.tui import pictures
 
 _PANES: dict[str, tuple[str, Callable[[stepping.Panes], object]]] = {
@@ -115,7 +115,7 @@ class Stepper(App[None]):
 
     def set_breakpoint(self, text: str) -> None:
         """What ``run`` runs to. Raises PredicateError and UsageError."""
-        self._breakpoint = parse(text, lambda table, key: key_in(self.book, self.book.last, table, key))
+        self._breakpoint = stepping.breakpoint_of(self.book, text)
         self.breakpoint_text = text
 
     def action_go(self, back: bool) -> None:  # a key's binding gives it by place
@@ -171,7 +171,7 @@ class Stepper(App[None]):
                 return
             self.say(f"looked as far as {position} of {self.book.last} (escape stops)")
             await asyncio.sleep(0)  # let keys and the screen have their turn
-        self.say(f"{self.breakpoint_text}: it does not become true {'before' if back else 'after'} this event")
+        self.say(stepping.no_hit(self.breakpoint_text, predicate, self._judge, back=back))
 
     def _to(self, r: Recorded | None, otherwise: str) -> None:
         if r is None:

@@ -90,9 +90,9 @@ class Here:
         """Publish a request and wait for its outcome."""
         return await self.client.outcome(await self.client.publish(event))
 
-    async def seen(self, kind: type[AnyEvent], port: str, after: int = 0) -> Recorded:
-        """Wait for the next event of this kind about ``port``."""
-        async for batch in self.log.follow(after, history_filter("port", port)):
+    async def seen(self, kind: type[AnyEvent], key: str, after: int = 0, aggregate: str = "port") -> Recorded:
+        """Wait for the next event of this kind about the port, or other ``aggregate``, with this ``key``."""
+        async for batch in self.log.follow(after, history_filter(aggregate, key)):
             for r in batch.records:
                 if isinstance(r.event, kind):
                     return r

@@ -1,6 +1,5 @@
 """Drifts of single pods (Figure 11), and what may come between: another drift, a delete, a host that is dead."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -15,6 +14,8 @@ pytestmark = [pytest.mark.servers, pytest.mark.processes, pytest.mark.asyncio(lo
 
 #: What stays when a port drifts (invariant 5).
 KEPT = ("port", "name", "instance", "ip", "mac", "vrf", "vni", "network", "subnet", "gateway")
+#: Long enough for a request to come in between, however slow this machine is.
+SLOW_PLUG = "PlugVnic:latency=3"
 A, SAME_RACK, B, C = "az1-h1", "az1-h2", "az1-h4", "az1-h5"
 
 
@@ -72,7 +73,7 @@ async def test_double_drift(here: Here) -> None:
     """A to B, overtaken by B to C: it ends on C, and nothing that B does later counts."""
     port, peer = await here.spawned("twice", A), await here.spawned("peer-2", SAME_RACK)
     start = await here.log.last_position()
-    await here.faults("PlugVnic:latency=0.5")
+    await here.faults(SLOW_PLUG)
     first = await here.client.publish(InstanceDriftRequested(instance="twice", host=B))
     await here.seen(PortClaimed, port, start)
     second = await here.client.publish(InstanceDriftRequested(instance="twice", host=C))
@@ -145,8 +146,9 @@ async def test_drift_during_delete(here: Here) -> None:
     """The delete stands: what is going away does not come back on another host."""
     port, start = await here.spawned("going", A), await here.log.last_position()
     await here.faults("UnplugVnic:latency=0.5")
-    deleting = await here.client.publish(InstanceDeleteRequested(instance="going"))
-    drifting = await here.client.publish(InstanceDriftRequested(instance="going", host=B))
+    deleting, drifting = await here.client.publish_all(
+        [InstanceDeleteRequested(instance="going"), InstanceDriftRequested(instance="going", host=B)]
+    )
     refused = await here.client.outcome(drifting)
     assert (refused.kind, refused.reason) == ("drift_refused", "the instance is being deleted")
     assert (refused.field, refused.value) == ("instance", "going")
@@ -163,7 +165,7 @@ async def test_delete_during_drift(here: Here, claimed: bool) -> None:
     """The drift fails, and nothing is left on A, on B or anywhere."""
     name = f"doomed-{int(claimed)}"
     port, start = await here.spawned(name, A), await here.log.last_position()
-    await here.faults("PlugVnic:latency=0.5")
+    await here.faults(SLOW_PLUG)
     drift, delete = InstanceDriftRequested(instance=name, host=B), InstanceDeleteRequested(instance=name)
     if claimed:
         drifting = await here.client.publish(drift)
@@ -174,8 +176,10 @@ async def test_delete_during_drift(here: Here, claimed: bool) -> None:
     failed = await here.client.outcome(drifting)
     assert (failed.kind, failed.reason) == ("drift_failed", "deleted while it drifted")
     assert (await here.client.outcome(deleting)).kind == "deleted"
+    # B takes as long to plug another: what was under way there has come by then, if it comes at all.
+    await here.spawned(f"after-{name}", B)
     await here.faults()
-    await asyncio.sleep(0.6)  # what was under way on B has come, if it comes at all
+    await here.deleted(f"after-{name}")
     assert await here.places(port) == {"vnics": set(), "flows": set()}
     assert [await here.rows(table) for table in ("ports", "addresses", "stale_claims")] == [[], [], []]
     await here.all_is_well()

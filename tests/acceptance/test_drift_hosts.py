@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from bus.events import InstanceDriftRequested, PortClaimed
+from bus.events import HostFailRequested, InstanceDriftRequested, PortClaimed
 from tests.acceptance.drifting import Here, two_racks
 
 pytestmark = [pytest.mark.servers, pytest.mark.processes, pytest.mark.asyncio(loop_scope="module")]
@@ -81,12 +81,14 @@ async def test_a_host_is_drained_and_given_back(here: Here) -> None:
 
 async def test_a_pod_that_has_drifted_to_a_host_that_fails_moves_on(here: Here) -> None:
     port, start = await here.spawned("unlucky", A), await here.log.last_position()
-    await here.faults("PlugVnic:latency=3")
+    await here.faults("PlugVnic:latency=10")  # longer than the command takes to start, however slow this machine is
     drifting = await here.client.publish(InstanceDriftRequested(instance="unlucky", host=B))
     await here.seen(PortClaimed, port, start)
-    report = await here.place.json("host", "fail", B)
-    assert (await here.client.outcome(drifting)).kind == "drift_failed"
+    failing = asyncio.create_task(here.place.json("host", "fail", B))
+    await here.seen(HostFailRequested, B, start, "host")
     await here.faults()
+    report = await failing
+    assert (await here.client.outcome(drifting)).kind == "drift_failed"
     assert (report["instances"], report["drifted"]) == (1, 1)
     row = await here.port("unlucky")
     assert row.usable

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from projections import catalogue
+from projections.postgres import VERSION, Database, connect
 from tests.acceptance.harness import Site, site, start_up, until
 
 pytestmark = [pytest.mark.servers, pytest.mark.processes]
@@ -75,29 +77,66 @@ def check_listed(listed: Any) -> None:
     assert listed["skipped"] == []
 
 
+#: Where a rebuild is held up, each by a lock that it needs there: what holds that lock, and the states of the
+#: generations meanwhile. ``{next}``: the number that the generation to be built will have.
+STAGES = {
+    "it begins": (catalogue.LOCK_META, {"live"}),
+    "it makes the tables": ("SELECT pg_advisory_xact_lock(1)", {"live", "building"}),
+    "all rows are written": ("SELECT pg_advisory_xact_lock(2)", {"live", "building"}),
+    "it compares them": ("SELECT pg_advisory_xact_lock(7012, {next})", {"live", "building"}),
+    "it hands over": (
+        f"SELECT pg_advisory_xact_lock_shared(7014, {catalogue.gate_of(VERSION)})",
+        {"live", "building"},
+    ),
+}
+#: PostgreSQL itself waits for locks 1 and 2 where tables are made, and where they get their keys.
+HOLD_UP = """
+CREATE FUNCTION public.hold_up() RETURNS event_trigger LANGUAGE plpgsql AS
+$$BEGIN PERFORM pg_advisory_xact_lock(CASE tg_tag WHEN 'CREATE TABLE' THEN 1 ELSE 2 END); END$$;
+CREATE EVENT TRIGGER hold_up ON ddl_command_start WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE')
+EXECUTE FUNCTION public.hold_up()"""
+NEXT = f"SELECT last_value + 1 FROM {catalogue.NUMBERS}"
+HELD_UP = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
+BUILDS = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = 7013)"
+
+
+async def kill_a_rebuild(place: Site, database: Database, hold: str) -> None:
+    """SIGKILL a ``rebuild --swap`` while it surely waits for the lock that ``hold`` takes."""
+    async with database.connection() as connection, connection.transaction():
+        await connection.execute(hold.format(next=await connection.fetchval(NEXT)))
+        rebuild = await place.start("projections", "rebuild", "--swap")
+
+        async def held_up() -> bool:
+            assert rebuild.process.returncode is None, f"it ended: {rebuild.stdout}{rebuild.stderr}"
+            return bool(await connection.fetchval(HELD_UP))
+
+        await until(held_up, "the rebuild is held up")
+        assert (await rebuild.end(signal.SIGKILL)).code == -signal.SIGKILL
+
+    async def noticed() -> bool:
+        async with database.connection() as connection:
+            return not await connection.fetchval(BUILDS)
+
+    await until(noticed, "the server notices that it is gone")
+
+
 async def test_a_rebuild_that_is_killed_harms_nothing_and_can_be_made_again() -> None:
     async with site() as place:
         up = await start_up(place)
-        await place.run("load", "--instances", "200")
-        killed = 0
-        for number, delay_s in enumerate((0.2, 0.4, 0.7, 1.0, 1.5)):
-            rebuild = await place.start("projections", "rebuild", "--swap")
-            await asyncio.sleep(delay_s)  # anywhere: there is no condition to wait for
-            killed += (await rebuild.end(signal.SIGKILL)).code == -signal.SIGKILL
-            await place.json("spawn", f"after-{number}", "--network", "prod-net1")
-            assert (await place.json("verify"))["equal"]
-        assert killed
+        await place.run("load", "--instances", "50")
         before = await states(place)
-
-        async def rebuilt() -> bool:
-            """The server may still hold what the killed one held."""
-            command = await place.start("projections", "rebuild", "--swap", "--json")
-            ended = await command.ended()
-            assert ended.code == 0 or "another rebuild is under way" in ended.complaint, ended.stderr
-            return ended.code == 0
-
-        await until(rebuilt, "a rebuild after one that was killed")
-        assert (await states(place))["live"] != before["live"]
+        async with connect(place.note()["postgres"]) as database:
+            async with database.connection() as connection:
+                await connection.execute(HOLD_UP)
+            for number, (stage, (hold, expected)) in enumerate(STAGES.items()):
+                await kill_a_rebuild(place, database, hold)
+                found = await states(place)
+                assert (set(found), found["live"]) == (expected, before["live"]), stage
+                await place.json("spawn", f"after-{number}", "--network", "prod-net1")
+                assert (await place.json("verify"))["equal"], stage
+        built = await place.json("projections", "rebuild", "--swap")
+        assert await states(place) == {"live": built["generation"], "previous": before["live"]}
+        assert built["generation"] != before["live"]
         assert (await place.json("verify"))["equal"]
         assert (await up.end()).code == 0
         await place.nothing_left()

@@ -148,7 +148,7 @@ async def test_a_pod_of_a_network_without_enforcement_is_nobody(here: Here) -> N
 
 async def test_no_port_is_usable_before_its_rules_are_in_place(here: Here) -> None:
     """The host is slow to take them: everything else is done, and the pod is not active, and nothing passes."""
-    await here.faults("InstallPolicy:latency=1.5")
+    await here.faults("InstallPolicy:latency=3")
     start = await here.log.last_position()
     spawning = asyncio.create_task(pod(here, "late", "db", H3))
     await here.seen(PortUnderlayReported, "late-0", start)
@@ -209,7 +209,7 @@ async def is_usable(here: Here, name: str) -> bool:
 
 
 async def test_a_drift_has_the_policy_on_the_new_host_first(here: Here) -> None:
-    await here.faults("InstallPolicy:latency=1")
+    await here.faults("InstallPolicy:latency=3")
     start = await here.log.last_position()
     drifting = await here.client.publish(InstanceDriftRequested(instance="db-1", host=H3))
     await here.seen(PortClaimed, "db-1-0", start)

@@ -105,13 +105,13 @@ async def test_server_killed_under_a_follower_and_an_appender(nats_server: Embed
 
 async def test_a_follower_goes_on_after_a_pause_without_a_server(nats_server: EmbeddedServer) -> None:
     async with connect(nats_server.url) as connection:
-        log = JetStreamLog(connection, timeout_s=0.3)
+        log, impatient = JetStreamLog(connection), JetStreamLog(connection, timeout_s=0.3)
         await log.append([plugged(0)])
         batches = log.follow(0)
         assert (await anext(batches)).last == 1
         await nats_server.kill()
         with pytest.raises(LogUnavailable):
-            await log.append([plugged(1)])
+            await impatient.append([plugged(1)])
         await nats_server.start()
         await append(log, [plugged(1)])
         assert [r.id for r in (await anext(batches)).records] == ["plugged:1"]
@@ -320,13 +320,13 @@ async def test_rpc(connection: Connection) -> None:
     service = asyncio.ensure_future(rpc.serve(connection, "fabric", handler))
     try:
         await asyncio.sleep(0)  # it subscribes before it waits, and the server keeps the order
-        stuck = rpc.call(connection, "fabric", b"3", 0.2)
+        stuck = rpc.call(connection, "fabric", b"3", 2)
         assert [await anext(stuck) for _ in range(3)] == [b"0", b"1", b"2"]
         assert [r async for r in rpc.call(connection, "fabric", b"0", 5)] == []
         assert len([r async for r in rpc.call(connection, "fabric", b"500", 5)]) == 500  # while the first one hangs
         with capture_logs(), pytest.raises(CallFailed, match="ValueError: no such switch"):
             await anext(rpc.call(connection, "fabric", b"fail", 5))
-        with pytest.raises(NoReply, match=r"no reply within 0\.2 s"):
+        with pytest.raises(NoReply, match="no reply within 2 s"):
             await anext(stuck)
     finally:
         service.cancel()

@@ -1,6 +1,8 @@
 """``why``, ``bisect`` and ``step`` as commands, on a recording of a simulated run."""
 
+import gzip
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,91 @@ def test_step_prints_the_panes_where_there_is_no_terminal(recording: Path) -> No
         ask(recording, "step", "--as-of", "5")
 
 
+def test_step_runs_to_the_breakpoint_where_there_is_no_terminal(recording: Path) -> None:
+    first, second = "port web-0 enters ACTIVE_ACTIVE", "port web-0 leaves NONE or port db-0-0 leaves ACTIVE_DOWN"
+    for predicate in (first, second):
+        found = document(recording, "bisect", predicate)["event"]["position"]
+        assert document(recording, "step", "--break", predicate)["position"] == found
+        assert f"▶ {found:>7}" in ask(recording, "step", "--break", predicate).stdout
+    later = document(recording, "bisect", second, "--after", "64")["event"]["position"]
+    assert later > 64
+    assert document(recording, "step", "--at", "64", "--break", second)["position"] == later
+    with pytest.raises(NotDone, match=rf"--break {first}: it does not become true after this event \(position 64\)"):
+        ask(recording, "step", "--at", "64", "--break", first)
+    with pytest.raises(UsageError, match="predicate, at character"):
+        ask(recording, "step", "--at", "64", "--break", "bla")
+
+
+def test_causes_as_of_a_position_know_nothing_that_came_later(recording: Path) -> None:
+    def positions(branch: Any) -> list[int]:
+        return [branch["told"]["position"], *(one for each in branch["branches"] for one in positions(each))]
+
+    later = document(recording, "causes", "59")
+    then = document(recording, "causes", "59", "--as-of", "61")
+    assert max(positions(later["tree"])) > 61
+    assert positions(then["tree"]) == [one for one in positions(later["tree"]) if one <= 61]
+    with pytest.raises(UsageError, match="EVENT 64: it is at position 64, after --as-of, which is position 61"):
+        ask(recording, "causes", "64", "--as-of", "61")
+
+
+def test_a_recording_tells_what_in_it_this_version_cannot_read(recording: Path, tmp_path: Path) -> None:
+    lines = recording_lines(recording)
+    header, message = json.loads(lines[0]), json.loads(lines[-1])
+    newer = message | {"position": message["position"] + 1, "subject": "dl.port.p._._.teleported"}
+    newer["data"] = {"id": "newer", "event": {"type": "port.teleported.v9", "port": "p"}}
+    garbage = newer | {"position": message["position"] + 2, "data": {"id": "garbage"}}
+    header |= {"messages": header["messages"] + 2, "log_last": garbage["position"]}
+    file = tmp_path / "newer.jsonl"
+    file.write_text("".join(f"{json.dumps(one)}\n" for one in (header, *map(json.loads, lines[1:]), newer, garbage)))
+    told = json.loads(CliRunner().invoke(cli, ["replay", str(file), "--json"], catch_exceptions=False).stdout)
+    assert (told["newer_types"], told["quarantined"]) == ({"port.teleported.v9": 1}, 1)
+    assert sum(told["events"].values()) == header["messages"] - 2
+    shown = CliRunner().invoke(cli, ["replay", str(file)], catch_exceptions=False).stdout
+    assert "port.teleported.v9" in shown
+    assert "1 messages are no events" in shown
+    kept = document(file, "quarantine")
+    assert [(one["position"], one["subject"]) for one in kept] == [(garbage["position"], garbage["subject"])]
+    assert document(file, "quarantine", "--as-of", str(newer["position"])) == []
+    assert "1 messages in quarantine" in ask(file, "quarantine").stdout
+
+
+def test_tail_of_a_recording_and_as_of_a_position_ends_there(recording: Path) -> None:
+    last = document(recording, "step")["last"]
+    assert [r["position"] for r in document(recording, "tail", "--last", "3")] == [last - 2, last - 1, last]
+    assert [r["position"] for r in document(recording, "tail", "--last", "2", "--as-of", "64")] == [63, 64]
+    of_port = document(recording, "tail", "--after", "0", "--as-of", "64", "--subject", "dl.port.db-0-0.>")
+    assert [r["position"] for r in of_port] == [58, 59, 60, 61, 62, 63, 64]
+    assert "port.bound" in ask(recording, "tail", "--last", "1", "--as-of", "64").stdout
+    with pytest.raises(UsageError, match=r"--after: 65 is beyond the end of the log \(64\)"):
+        ask(recording, "tail", "--after", "65", "--as-of", "64")
+
+
+def recording_lines(recording: Path) -> list[str]:
+    return gzip.decompress(recording.read_bytes()).decode().splitlines()
+
+
+READERS = (
+    "why x",
+    "ports",
+    "ports --as-of 1",
+    "tail",
+    "quarantine",
+    "audit",
+    "verify",
+    "projections",
+    "record f.jsonl",
+)
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_who_reads_makes_no_folder(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli, [*command.split(), "--data", "mistyped"])
+    assert isinstance(result.exception, UsageError)
+    assert str(result.exception) == "--data mistyped: there is no such folder, so there is nothing to read"
+    assert not (tmp_path / "mistyped").exists()
+
+
 RECORDS = (
     ("record", "FILE", ["--log", "{log}", "{file}"]),
     ("simulate", "--record", ["--seed", "3", "--record", "{file}"]),
@@ -116,6 +203,13 @@ def test_a_position_that_no_log_has_is_refused(recording: Path, position: str) -
 
 def test_a_time_before_all_logs_is_before_the_first_event(recording: Path) -> None:
     assert document(recording, "ports", "--as-of", f"{'9' * 15}d") == []
+
+
+def test_a_time_that_has_not_come_is_refused(recording: Path) -> None:
+    later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    for question in (["ports", "--as-of", later], ["why", "db-0", "--as-of", later], ["diff", "0", later]):
+        with pytest.raises(UsageError, match="that time has not come yet"):
+            ask(recording, *question)
 
 
 def test_how_long_ago_is_counted_from_the_end_of_a_recording(recording: Path) -> None:

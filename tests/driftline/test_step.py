@@ -177,6 +177,16 @@ def test_a_broken_invariant_is_run_to_and_named(tmp_path: Path) -> None:
     stepped(tmp_path, look, "1", heard)
 
 
+def test_an_invariant_that_is_not_judged_any_more_is_not_said_to_hold(tmp_path: Path) -> None:
+    heard, violation = overheard(an_address_twice)
+
+    async def look(app: Stepper, pilot: Pilot[None]) -> None:
+        await typed(pilot, "b", "invariant 2 breaks")
+        assert f"not found; nothing is judged after position {heard[-1].position}: {violation}" in app.message
+
+    stepped(tmp_path, look, "1", heard)
+
+
 def test_the_panes_show_the_event_its_causes_the_state_and_the_figure(tmp_path: Path) -> None:
     bound = at(PortBound, "db-0-0")
 

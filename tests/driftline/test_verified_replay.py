@@ -96,9 +96,12 @@ def test_a_mistake_that_changes_decisions_is_named(bug: Bug, monkeypatch: pytest
     with monkeypatch.context() as patch:
         bug(patch)
         verdict = replayed(worker, records)
+        every = Replay(all_workers()[worker], records, most=len(records)).run().divergences
     (divergence,) = verdict.divergences
-    assert 0 < divergence.position <= records[-1].position
+    assert (divergence.position, divergence.id) == min((one.position, one.id) for one in every)
     assert divergence.then is not None or divergence.now is not None
+    was_said = {r.id: r.event for r in records}
+    assert divergence.then == (None if divergence.kind == "not said then" else was_said[divergence.id])
     assert not verdict.equal
 
 

@@ -104,9 +104,9 @@ class Site:
             ],
         )
 
-    async def until(self, kind: type[Event], count: int) -> None:
-        """Wait until the log holds ``count`` events of this type."""
-        async for batch in self.log.follow(0):
+    async def until(self, kind: type[Event], count: int, after: int = 0) -> None:
+        """Wait until the log holds ``count`` events of this type, after position ``after``."""
+        async for batch in self.log.follow(after):
             count -= sum(type(r.event) is kind for r in batch.records)
             if count <= 0:
                 return
