@@ -119,10 +119,11 @@ class Runner:
         self.machines = machines
         try:
             async with asyncio.TaskGroup() as tasks:
-                appender = Appender(self._bus, tasks)
+                appender = Appender(self._bus)
                 performer = Performer(self._devices, appender, tasks, self._clock, self._watch)
                 self._performer = performer
                 self._watch.began(self)
+                tasks.create_task(appender.run(), name="append")
                 await self._catch_up(machines, commons, appender, performer)
                 # Not before: what was folded and not decided yet must stay above the checkpoint.
                 tasks.create_task(self._save_checkpoints(machines), name="save checkpoints")
