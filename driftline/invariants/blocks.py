@@ -91,8 +91,9 @@ class BlockBook:
             self.asked[r.cause] += 1
             if self.asked[r.cause] > 1:
                 raise Violation(8, f"{r.cause} is answered again, by {r.id}", position=r.position)
-        if not isinstance(r.event, HostBlockAssigned):
+        if isinstance(r.event, HostBlockRefused):
             self._exhausted(r, r.event)
+        if not isinstance(r.event, HostBlockAssigned):
             return
         self.exercised[14] += bool(self.blocks)
         new = ipaddress.IPv4Network(r.event.cidr)
