@@ -34,7 +34,12 @@ class WorldChoice(msgspec.Struct, frozen=True, kw_only=True):
 def world_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options that describe a world; they arrive as ``world: WorldChoice``."""
 
-    @click.option("--world", "file", type=click.Path(path_type=Path), help="A TOML file that describes the world.")
+    @click.option(
+        "--world",
+        "file",
+        type=click.Path(path_type=Path),
+        help="A TOML file that describes the world. Of a scenario: its world, without the steps.",
+    )
     @click.option("--azs", type=click.IntRange(1, 64), help="Generate: zones.  [default: 1]")
     @click.option("--hosts", "per_az", type=click.IntRange(1, 5000), help="… hosts per zone.  [default: 10]")
     @functools.wraps(command)

@@ -24,6 +24,9 @@ from bus.events import (
 from projections.addresses import Pool, PoolRow
 from projections.fold import NOTHING, Fold, Row, Table, Touched, on
 
+#: The seed's size of a block, where the network names none.
+BLOCK_LENGTH = 24
+
 
 class BlockRow(Row):
     """One block. ``reserved``: network, gateway (the first address), broadcast, and what else is never given out."""

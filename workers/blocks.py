@@ -5,14 +5,12 @@ from collections.abc import Iterable
 
 from bus.envelope import Recorded
 from bus.events import Event, HostBlockAssigned, HostBlockRefused, HostBlockRequested
+from projections.blocks import BLOCK_LENGTH
 from projections.world import NetworkRow, SubnetRow
 from workers.ipam_state import Handler, IpamState
 from workers.models import allocator_of
 from workers.models.model import IPAM, Refusal
 from workers.worker import Decision, Emit
-
-#: The seed's size of a block, where the network names none.
-BLOCK_LENGTH = 24
 
 
 def requested(state: IpamState, r: Recorded, request: HostBlockRequested) -> Iterable[Decision]:

@@ -24,7 +24,7 @@ from bus.events import (
 from projections.addresses import VLAN_MAX, VLAN_MIN
 from projections.world import SubnetRow, is_host_address
 from workers.ipam_state import IpamState
-from workers.models import MODELS, model_of
+from workers.models import MODELS, label_problem, model_of
 from workers.models.model import IPAM, Refusal
 from workers.worker import Decision, Emit
 
@@ -80,7 +80,11 @@ def _network(state: IpamState, request: NetworkCreateRequested) -> NetworkCreate
         policy=request.policy,
         block_length=request.block_length,
     )
-    return _checked(state, network)
+    checked = _checked(state, network)
+    if isinstance(checked, Refusal):
+        return checked
+    unfit = MODELS[checked.model].check_subnet(checked, request.cidr) or label_problem(state.world, checked)
+    return unfit or checked
 
 
 def _checked(state: IpamState, network: NetworkCreated) -> NetworkCreated | Refusal:

@@ -8,7 +8,7 @@ from typing import IO, Any, cast
 import click
 import msgspec
 
-from bus.events import AnyEvent, OperationPortsRequested, OperationReleaseRequested
+from bus.events import AnyEvent, OperationPortsRequested, OperationReleaseRequested, PortItem
 from driftline.cli.common import people, print_json, print_table, reading_options, run, server_options
 from driftline.cli.numbers import POSITIVE
 from driftline.cli.requests import parse
@@ -59,10 +59,20 @@ def bulk(
         items = msgspec.json.decode(file.read())
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UsageError(f"FILE: {file.name} is no JSON: {error}") from error
+    _check_fields(items)
     name = operation or f"op{uuid.uuid4().hex[:16]}"
     document = {"operation": name, "az": az, "atomic": atomic, "items": items}
     event = parse(OperationPortsRequested, document)
     run(_ask(options, event, name, timeout_s, no_wait=no_wait, as_json=as_json))
+
+
+def _check_fields(items: object) -> None:
+    """A field that is not known is an error, so that a misspelt one is noticed. Raises UsageError."""
+    known = PortItem.__struct_fields__
+    for number, item in enumerate(items if isinstance(items, list) else ()):
+        wrong = sorted(set(item) - set(known)) if isinstance(item, dict) else []
+        if wrong:
+            raise UsageError(f"items[{number}]: {wrong[0]}: there is no such field; there are {', '.join(known)}")
 
 
 @click.command()

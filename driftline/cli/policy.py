@@ -77,7 +77,10 @@ async def _ask(
 ) -> None:
     async with open_stack(options) as stack, working_plane(stack) as plane:
         published = await Client(stack.log, actor="cli").publish_all(list(requests))
-        said = [await _answer(stack, one, timeout_s) for one in published]
+        said = [
+            await _answer(stack, one, "deleted" if isinstance(request, PolicyDeleteRequested) else "applied", timeout_s)
+            for request, one in zip(requests, published, strict=True)
+        ]
         if plane.projector is not None:  # it ends with this command, and is to have seen the end of this story
             await plane.projector.wait_for(await stack.log.last_position())
     if as_json:
@@ -90,7 +93,7 @@ async def _ask(
             people().print(f"[green]{one.policy}[/] (revision {one.revision}) is {one.state}")
 
 
-async def _answer(stack: Stack, published: Published, timeout_s: float) -> Said:
+async def _answer(stack: Stack, published: Published, state: str, timeout_s: float) -> Said:
     try:
         r = await answer(stack.log, published, "policy", (PolicyApplied, PolicyRefused), timeout_s)
     except TimeoutError as error:
@@ -101,7 +104,7 @@ async def _answer(stack: Stack, published: Published, timeout_s: float) -> Said:
     if isinstance(r.event, PolicyRefused):
         why = r.event
         return Said(why.policy, "refused", 0, why.reason, why.field, why.value)
-    return Said(published.instance, "applied", cast(PolicyApplied, r.event).revision)
+    return Said(published.instance, state, cast(PolicyApplied, r.event).revision)
 
 
 async def _lacking(stack: Stack) -> str:

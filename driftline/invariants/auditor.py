@@ -48,7 +48,7 @@ class Auditor:
         self._quiet = Quiet(self._stories)
         self._policed = Policed(self._stories)
         self._connections = Connections(self.exercised)
-        self._blocks = BlockBook(self.exercised)
+        self._blocks = BlockBook(self._ledger)
         self._records: list[Recorded] | None = [] if keep else None
 
     @property

@@ -1,7 +1,6 @@
-"""Invariants 1, 8, 14 and 21 of hosts with a local IPAM: whose block is whose, and who knows the way to it."""
+"""Invariants 1, 8, 14, 17 and 21 of hosts with a local IPAM: whose block is whose, and who knows the way to it."""
 
 import ipaddress
-from collections import Counter
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 
@@ -14,14 +13,18 @@ from bus.events import (
     HostBlockRequested,
     HostDown,
     HostUp,
+    NetworkCreated,
+    PortAddressOffered,
     PortAllocated,
     PortClaim,
     PortClaimCleared,
     PortClaimed,
     PortDeleted,
+    PortRefused,
 )
-from driftline.invariants.ledger import FORGED, HOST_LOCAL
+from driftline.invariants.ledger import FORGED, HOST_LOCAL, Ledger
 from driftline.invariants.table import Violation
+from projections.blocks import BLOCK_LENGTH
 from workers.devices.simulated.blocks import BlockTable
 from workers.devices.simulated.fabric import Fabric
 
@@ -29,42 +32,58 @@ from workers.devices.simulated.fabric import Fabric
 class BlockBook:
     """The blocks as the log tells them."""
 
-    def __init__(self, exercised: Counter[int]) -> None:
-        self.exercised = exercised
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger, self.exercised = ledger, ledger.exercised
         self.blocks: dict[str, HostBlockAssigned] = {}
-        self.announced: set[str] = set()
+        #: Where in the log each was announced.
+        self.announced: dict[str, int] = {}
         self.asked: dict[str, int] = {}
         self.down: set[str] = set()
         #: Claims of host-local addresses that are not cleared, by port and generation.
         self.held: dict[tuple[str, int], PortClaim] = {}
+        #: Requests for blocks and refusals of them, by id, and where they are in the log.
+        self._requests: dict[str, tuple[HostBlockRequested, int]] = {}
+        self._refusals: dict[str, tuple[HostBlockRefused, int]] = {}
+        #: Blocks and addresses that were given back, and where in the log that was last; addresses that were offered.
+        self._freed: dict[str, int] = {}
+        self._offered: set[str] = set()
 
     def take(self, r: Recorded) -> None:
         """Note one record. Raises Violation."""
         if r.id.startswith(FORGED):
             return
         match r.event:
-            case HostBlockRequested():
+            case HostBlockRequested() as e:
                 self.asked.setdefault(r.id, 0)
+                self._requests.setdefault(r.id, (e, r.position))
             case HostBlockAssigned() | HostBlockRefused():
                 self._answered(r)
             case HostBlockAnnounced(host=host, cidrs=cidrs):
-                self.announced |= {cidr for cidr in cidrs if cidr in self.blocks and self.blocks[cidr].host == host}
+                mine = [cidr for cidr in cidrs if cidr in self.blocks and self.blocks[cidr].host == host]
+                self.announced = dict.fromkeys(mine, r.position) | self.announced
             case HostBlockReleased() as e:
                 self._released(r, e)
             case PortAllocated() | PortClaimed() as e if e.model in HOST_LOCAL:
                 self._claimed(r, e)
             case PortClaimCleared(port=port, generation=generation):
-                self.held.pop((port, generation), None)
+                self._free(r, [(port, generation)])
             case PortDeleted(port=port):
-                self.held = {key: e for key, e in self.held.items() if key[0] != port}
+                self._free(r, [key for key in self.held if key[0] == port])
             case _:
-                self._host(r)
+                self._other(r)
 
-    def _host(self, r: Recorded) -> None:
-        if isinstance(r.event, HostDown):
-            self.down.add(r.event.host)
-        elif isinstance(r.event, HostUp):
-            self.down.discard(r.event.host)
+    def _other(self, r: Recorded) -> None:
+        match r.event:
+            case PortAddressOffered(ip=ip):
+                self._offered.add(ip)
+            case PortRefused() as e:
+                self._full(r, e)
+            case HostDown(host=host):
+                self.down.add(host)
+            case HostUp(host=host):
+                self.down.discard(host)
+            case _:
+                pass
 
     def _answered(self, r: Recorded) -> None:
         if r.cause in self.asked:
@@ -72,6 +91,8 @@ class BlockBook:
             self.asked[r.cause] += 1
             if self.asked[r.cause] > 1:
                 raise Violation(8, f"{r.cause} is answered again, by {r.id}", position=r.position)
+        if isinstance(r.event, HostBlockRefused):
+            self._exhausted(r, r.event)
         if not isinstance(r.event, HostBlockAssigned):
             return
         self.exercised[14] += bool(self.blocks)
@@ -89,7 +110,56 @@ class BlockBook:
             if held:
                 raise Violation(1, f"block {cidr} is given back, and {held[0].ip} is held", held[0].port, r.position)
             self.blocks.pop(cidr, None)
-            self.announced.discard(cidr)
+            self.announced.pop(cidr, None)
+            self._freed[cidr] = r.position
+
+    def _free(self, r: Recorded, claims: list[tuple[str, int]]) -> None:
+        for one in (self.held.pop(key) for key in claims if key in self.held):
+            self._freed[one.ip] = r.position
+
+    def _exhausted(self, r: Recorded, e: HostBlockRefused) -> None:
+        """A block is refused only if none was free all the time since it was asked for."""
+        if r.cause not in self._requests:
+            return
+        request, since = self._requests[r.cause]
+        self._refusals.setdefault(r.id, (e, r.position))
+        taken = [*self.blocks, *(one for one, freed in self._freed.items() if freed > since and "/" in one)]
+        busy = [ipaddress.IPv4Network(cidr) for cidr in taken]
+        for network in self._asked_for(request, since):
+            self.exercised[17] += 1
+            subnet = ipaddress.IPv4Network(self._ledger.subnets[self._ledger.subnet_of[network.network]].cidr)
+            for block in subnet.subnets(new_prefix=network.block_length or BLOCK_LENGTH):
+                if not any(block.overlaps(one) for one in busy):
+                    text = f"{e.host} is refused a block of {network.network}, and {block} is free"
+                    raise Violation(17, text, position=r.position)
+
+    def _asked_for(self, request: HostBlockRequested | HostBlockRefused, before: int) -> list[NetworkCreated]:
+        """The networks that a request for a block may mean, of those that have a subnet."""
+        return [
+            network
+            for network, since in self._ledger.networks.values()
+            if network.model in HOST_LOCAL
+            and network.network in self._ledger.subnet_of
+            and since < before
+            and (network.network == request.network or request.label in network.labels)
+        ]
+
+    def _full(self, r: Recorded, e: PortRefused) -> None:
+        """A port is refused only if no address of the host's blocks was free all the time since a block was refused."""
+        if r.cause not in self._refusals:
+            return
+        refusal, since = self._refusals[r.cause]
+        names = {network.network for network in self._asked_for(refusal, since)}
+        busy = self._offered | {one.ip for one in self.held.values()}
+        busy |= {ip for ip, freed in self._freed.items() if freed > since}
+        self.exercised[17] += 1
+        for cidr, block in self.blocks.items():
+            if block.host != e.host or block.network not in names or self.announced.get(cidr, since) >= since:
+                continue
+            mine = map(str, ipaddress.IPv4Network(cidr).hosts())
+            left = [ip for ip in mine if ip not in {*busy, *block.reserved, block.gateway}]
+            if left:
+                raise Violation(17, f"refused ({e.reason}), and {left[0]} of {cidr} is free", e.port, r.position)
 
     def _claimed(self, r: Recorded, e: PortClaim) -> None:
         self.exercised[14] += 1

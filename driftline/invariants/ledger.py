@@ -12,6 +12,7 @@ from bus.events import (
     HostResynced,
     HostReturned,
     HostUp,
+    LeafAdded,
     NetworkCreated,
     NetworkGatewayChanged,
     PortAllocated,
@@ -57,6 +58,9 @@ class Ledger:
         self.held: Counter[str] = Counter()
         #: Claims bound through an entry (invariant 10).
         self.counts: Counter[EntryKey] = Counter()
+        #: By leaf: how many entries bound claims need, and how many its table takes (invariant 9).
+        self._entries: Counter[str] = Counter()
+        self._capacities: dict[str, int] = {}
         self._by_ip: dict[tuple[str, str], str] = {}
         self._by_mac: dict[tuple[str, str], str] = {}
         self._by_name: dict[str, str] = {}
@@ -81,6 +85,8 @@ class Ledger:
         match r.event:
             case HostAdded() as e:
                 self._cable(e)
+            case LeafAdded(leaf=leaf, capacity=capacity):
+                self._capacities.setdefault(leaf, capacity)
             case VpcCreated() as e:
                 self.vrf_of_vpc.setdefault(e.vpc, e.vrf)
             case NetworkCreated() as e if e.vpc in self.vrf_of_vpc and not self._knows_vni(e):
@@ -199,12 +205,22 @@ class Ledger:
         was_bound = claim.bound
         claim.take(e, r.position)
         if claim.bound != was_bound:
-            self._count(claim, 1 if claim.bound else -1)
+            self._count(r, claim, 1 if claim.bound else -1)
 
-    def _count(self, claim: Claim, change: int) -> None:
+    def _count(self, r: Recorded, claim: Claim, change: int) -> None:
         for key in self.entries_of(claim):
             self.counts[key] += change
+            if self.counts[key] == max(change, 0):  # it was needed by nobody, or now is
+                self._fits(r, key[0], change)
             self.exercised[10] += self.counts[key] > 0 > change  # others need it still
+
+    def _fits(self, r: Recorded, leaf: str, change: int) -> None:
+        self.exercised[9] += 1
+        self._entries[leaf] += change
+        needed, capacity = self._entries[leaf], self._capacities.get(leaf, 0)
+        if 0 < capacity < needed:
+            text = f"{needed} entries of {leaf} are needed, its hardware holds {capacity}"
+            raise Violation(9, text, position=r.position)
 
     def _allocated(self, r: Recorded, e: PortAllocated) -> None:
         self._check_address(r, e)

@@ -29,7 +29,7 @@ from bus.events import (
     PortUnderlayReported,
 )
 from driftline.invariants.books import EntryKey
-from driftline.invariants.ledger import FORGED, Ledger
+from driftline.invariants.ledger import FORGED, HOST_LOCAL, Ledger
 from driftline.invariants.table import Violation
 from workers.models import MODELS
 from workers.orphans import GRACE_US
@@ -170,6 +170,8 @@ class Stories:
         request, position = asked
         for network, since in self.ledger.networks.values():
             matches = request.label in network.labels and since < position
+            if network.model in HOST_LOCAL:
+                continue  # what its hosts have left is in their blocks (``blocks``)
             room = self.ledger.free_in(network.network) >= _needs(network)
             if matches and room and self.ledger.has_vlan(host.pair, network.vni):
                 text = f"refused ({e.reason}), and {network.network} has room"

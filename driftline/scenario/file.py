@@ -15,7 +15,7 @@ from bus.events import (
     tag_of,
 )
 from driftline.errors import UsageError
-from driftline.world import WorldError, check, events_of, parse_toml
+from driftline.world import OF_SCENARIO, WorldError, check, events_of, parse_toml
 from driftline.world.errors import explain
 from projections.edition import CURRENT
 from workers.devices.simulated.fabric import SetHosts
@@ -29,8 +29,6 @@ _TYPES = {tag_of(event_type): event_type for event_type in EVENT_TYPES}
 _COLUMNS = {table.name: table.row.__struct_fields__ for table in CURRENT.tables}
 #: Source, target, and perhaps a part of the reason.
 Unreachable = Annotated[tuple[str, ...], msgspec.Meta(min_length=2, max_length=3)]
-#: The parts of the file that do not describe the world.
-_OWN = ("title", "about", "cleanup", "step")
 
 
 class ScenarioError(UsageError):
@@ -122,7 +120,7 @@ class ScenarioFile(msgspec.Struct, frozen=True):
 def load(path: Path) -> ScenarioFile:
     """The scenario at ``path``. Raises ScenarioError or WorldError, naming the file and what is wrong in it."""
     document = parse_toml(path)
-    own = {name: document.pop(name) for name in _OWN if name in document}
+    own = {name: document.pop(name) for name in OF_SCENARIO if name in document}
     try:
         steps = _convert(own.get("step", []), tuple[Step, ...])
         for number, step in enumerate(steps, 1):

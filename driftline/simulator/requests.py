@@ -50,6 +50,7 @@ class Requests:
         at_s: float,
         *,
         network: str | None = None,
+        label: str | None = None,
         host: str | None = None,
         kind: Kind = "container",
         app: str = "",
@@ -57,8 +58,7 @@ class Requests:
         """One instance, anywhere or as told, a pod of ``app`` if that is given. Returns its id."""
         self._names += 1
         instance = f"i{self._names}"
-        label = None
-        if network is None:
+        if network is None and label is None:
             network, label = self._chance.choice(_SOURCES)
         labels = {"app": "web", "pod": self._chance.choice("abcdefgh")} if self._chance.random() < 0.2 else {}
         labels = {"app": app, "pod": instance} if app else labels

@@ -33,7 +33,7 @@ from bus.subjects import key_of
 from driftline.world.errors import WorldError, explain
 from projections.world import World
 from workers.enis_of_types import ENIS_OF_TYPE, eni_limit
-from workers.models import MODELS
+from workers.models import MODELS, label_problem
 
 E = TypeVar("E", bound=Event)
 
@@ -312,7 +312,7 @@ def _check_network(network: NetworkCreated, facts: Facts) -> None:
             raise _wrong(network, field, number, f"is taken by {taken[number]}")
     if network.model not in MODELS:
         raise _wrong(network, "model", network.model, f"is no known network model: {', '.join(sorted(MODELS))}")
-    refusal = MODELS[network.model].check(facts.world, network)
+    refusal = MODELS[network.model].check(facts.world, network) or label_problem(facts.world, network)
     if refusal is not None:
         raise _wrong(network, refusal.field, refusal.value, f"is wrong: {refusal.reason}")
     for index, label in enumerate(network.labels):
@@ -326,6 +326,10 @@ def _check_subnet(subnet: SubnetCreated, facts: Facts) -> None:
         raise _wrong(subnet, "cidr", subnet.cidr, f"is outside {vpc.cidr} of VPC {vpc.vpc}")
     if subnet.zone:
         facts.needed(subnet, "zone", AzAdded)
+    network = facts.needed(subnet, "network", NetworkCreated)
+    refusal = MODELS[network.model].check_subnet(network, subnet.cidr)
+    if refusal is not None:
+        raise _wrong(subnet, refusal.field, refusal.value, f"is wrong: {refusal.reason}")
     first, last, _ = _range(subnet)
     ranges = facts.ranges.get(vpc.vrf, [])
     at = bisect(ranges, (first, last, ""))

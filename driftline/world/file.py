@@ -33,6 +33,8 @@ from workers.enis_of_types import NODES_OWN, eni_limit
 
 #: How many instances a host may hold, unless the file says otherwise; bare metal holds one.
 CAPACITY = 500
+#: The parts of a scenario's file that do not describe the world (docs/howto/scenario.md).
+OF_SCENARIO = ("title", "about", "cleanup", "step")
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -175,9 +177,14 @@ class WorldFile(Entry, frozen=True):
 def load(path: Path) -> list[AnyEvent]:
     """The events that the TOML file at ``path`` stands for; ``check`` says whether they make sense together.
 
+    Of a scenario, which has steps as well, they are its world.
+
     Raises WorldError, naming the file and the table, field and value, or the line.
     """
-    events = events_of(parse_toml(path), str(path))
+    document = parse_toml(path)
+    if "step" in document:
+        document = {name: part for name, part in document.items() if name not in OF_SCENARIO}
+    events = events_of(document, str(path))
     if not events:
         raise WorldError(f"{path}: the file describes nothing")
     return events

@@ -75,6 +75,8 @@ async def test_bad_input_is_named_and_never_published(here: Here) -> None:
     assert (await here.place.refused("bulk", path)).startswith("items: [] does not fit")
     path.write_text('[{"instance": "a.b", "host": "h1"}]')
     assert "instance" in await here.place.refused("bulk", path)
+    path.write_text('[{"instance": "a", "host": "h1", "labl": "prod-env"}]')
+    assert (await here.place.refused("bulk", path)).startswith("items[0]: labl: there is no such field; there are inst")
     assert await here.place.refused("operation", "nothing") == "ID: there is no request nothing"
     assert await here.log.last_position() == before
     assert "unknown operation (operation: op9)" in await here.place.refused("release", "op9")

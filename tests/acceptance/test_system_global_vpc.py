@@ -1,18 +1,16 @@
 """Figure 14 by the command line: eight places, hub and spoke."""
 
-from pathlib import Path
-
 import pytest
 
 from tests.acceptance.harness import site, start_up
-from tests.acceptance.test_system_vpc import spawn, unreachable, world_of
+from tests.acceptance.test_system_vpc import EXAMPLES, spawn, unreachable
 
 pytestmark = [pytest.mark.servers, pytest.mark.processes]
 
 
-async def test_places_reach_each_other_over_the_hub_alone(tmp_path: Path) -> None:
+async def test_places_reach_each_other_over_the_hub_alone() -> None:
     async with site() as place:
-        await start_up(place, "--world", world_of("global-vpc.toml", tmp_path))
+        await start_up(place, "--world", EXAMPLES / "global-vpc.toml")
         for name in ("seoul", "frankfurt"):
             await spawn(place, name, f"{name}-net", f"{name}-a")
         assert "no line from seoul to frankfurt" in await unreachable(place, "seoul", "frankfurt")

@@ -10,24 +10,16 @@ from tests.acceptance.harness import ROLES, Cluster, Site, cluster, site, start_
 
 pytestmark = [pytest.mark.servers, pytest.mark.processes]
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-def world_of(tmp_path: Path) -> Path:
-    """The world of the scenario alone."""
-    text = (EXAMPLES / "host-local.toml").read_text().partition("[[step]]")[0]
-    path = tmp_path / "world.toml"
-    path.write_text("\n".join(line for line in text.splitlines() if not line.startswith(("title", "about"))))
-    return path
+EXAMPLE = Path(__file__).parents[2] / "examples" / "host-local.toml"
 
 
 async def spawn(place: Site, name: str, network: str, host: str) -> None:
     await place.run("spawn", name, "--network", network, "--az", "az1", "--host", host)
 
 
-async def test_blocks_are_listed_used_up_and_given_back_only_when_empty(tmp_path: Path) -> None:
+async def test_blocks_are_listed_used_up_and_given_back_only_when_empty() -> None:
     async with site() as place:
-        await start_up(place, "--world", world_of(tmp_path))
+        await start_up(place, "--world", EXAMPLE)
         await spawn(place, "a", "vxlan", "h1")
         await spawn(place, "b", "vxlan", "h2")
         await place.run("reach", "a", "b")
@@ -54,9 +46,9 @@ async def test_blocks_are_listed_used_up_and_given_back_only_when_empty(tmp_path
         assert (await place.json("verify"))["equal"]
 
 
-async def test_a_host_allocates_while_the_central_ipam_is_dead(tmp_path: Path) -> None:
+async def test_a_host_allocates_while_the_central_ipam_is_dead() -> None:
     roles = (*ROLES, "host-ipam", "block-routes")
-    async with cluster(roles, "--world", world_of(tmp_path)) as one:
+    async with cluster(roles, "--world", EXAMPLE) as one:
         nats = ("--nats", one.nats.url, "--postgres", one.postgres.url)
         await one.place.run("spawn", "a", "--network", "bgp", "--az", "az1", "--host", "h1", *nats)
         await one.kill("ipam")

@@ -237,7 +237,7 @@ async def test_rules_that_somebody_took_away_are_missed_and_brought_back(here: H
 
 async def test_a_deleted_policy_opens_what_it_had_closed(here: Here) -> None:
     said = await here.place.json("policy", "delete", "db")
-    assert [(one["policy"], one["state"]) for one in said] == [("db", "applied")]
+    assert [(one["policy"], one["state"]) for one in said] == [("db", "deleted")]
     assert await reaches(here, "other-1", "db-1", *SQL)
     listed = await here.place.json("policies")
     assert [one["policy"] for one in listed["policies"]] == ["web"]

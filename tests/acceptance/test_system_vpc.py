@@ -13,19 +13,11 @@ pytestmark = [pytest.mark.servers, pytest.mark.processes, pytest.mark.asyncio(lo
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def world_of(scenario: str, folder: Path) -> Path:
-    """The world of a scenario alone."""
-    text = (EXAMPLES / scenario).read_text().partition("[[step]]")[0]
-    path = folder / "world.toml"
-    path.write_text("\n".join(line for line in text.splitlines() if not line.startswith(("title", "about"))))
-    return path
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def place() -> AsyncIterator[Site]:
-    """A ``driftline up`` with the world of the VPCs' scenario alone."""
+    """A ``driftline up`` with the world of the VPCs' scenario."""
     async with site() as place:
-        await start_up(place, "--world", world_of("vpc.toml", place.folder))
+        await start_up(place, "--world", EXAMPLES / "vpc.toml")
         yield place
 
 

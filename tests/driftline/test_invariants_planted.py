@@ -7,6 +7,11 @@ import pytest
 
 from bus.events import (
     HostAgentStarted,
+    HostBlockAnnounced,
+    HostBlockAssigned,
+    HostBlockRefused,
+    HostBlockReleased,
+    HostBlockRequested,
     HostDraining,
     HostDrainRequested,
     HostFenced,
@@ -289,6 +294,57 @@ def refused_though_there_is_room(tale: Tale) -> None:
     tale.say(PortRefused(port="i1-0", az=AZ, host="h1", instance="i1", reason=reason, field="label", value="prod"))
 
 
+def blocks(tale: Tale) -> None:
+    """A network with one block, which h1 has asked for and got."""
+    tale.say(NetworkCreated(network="n2", vpc="v1", model="host-local-bgp", block_length=29, labels=("pods",)))
+    tale.say(SubnetCreated(subnet="s2", network="n2", cidr="10.0.9.0/29", gateway="10.0.9.1"))
+    tale.say(HostBlockRequested(host="h1", az=AZ, network=None, label="pods"), id="asked")
+    assigned = HostBlockAssigned(
+        host="h1",
+        az=AZ,
+        network="n2",
+        labels=("pods",),
+        subnet="s2",
+        vpc="v1",
+        vrf="vrf1",
+        model="host-local-bgp",
+        cidr="10.0.9.0/29",
+        gateway="10.0.9.1",
+    )
+    tale.say(assigned, cause="asked")
+    tale.say(HostBlockAnnounced(host="h1", az=AZ, cidrs=("10.0.9.0/29",)))
+
+
+def no_block(tale: Tale, host: str) -> None:
+    """The host asks for a block, for a port by label, and gets none."""
+    tale.say(PortCreateRequested(port="i9-0", az=AZ, host=host, name="i9", instance="i9", label="pods"))
+    tale.say(HostBlockRequested(host=host, az=AZ, network=None, label="pods"), id="asked again")
+    exhausted = HostBlockRefused(
+        host=host, az=AZ, network=None, label="pods", reason="block exhausted", field="label", value="pods"
+    )
+    tale.say(exhausted, id="none", cause="asked again")
+    refused = PortRefused(port="i9-0", az=AZ, host=host, instance="i9", reason="none left", field="host", value=host)
+    tale.say(refused, cause="none")
+
+
+def a_block_refused_though_one_is_free(tale: Tale) -> None:
+    blocks(tale)
+    tale.say(HostBlockReleased(host="h1", az=AZ, cidrs=("10.0.9.0/29",)))
+    no_block(tale, "h2")
+
+
+def a_port_refused_though_the_host_has_an_address(tale: Tale) -> None:
+    blocks(tale)
+    no_block(tale, "h1")
+
+
+def test_a_host_without_a_block_is_refused_where_there_is_none() -> None:
+    tale = Tale()
+    blocks(tale)
+    no_block(tale, "h2")
+    assert tale.auditor.exercised[17] == 3  # by label, of a block, of an address
+
+
 def cleared_without_the_host_s_word(tale: Tale) -> None:
     port = tale.live()
     tale.drift()
@@ -490,6 +546,7 @@ PLANTED: tuple[tuple[int, Callable[[Tale], None]], ...] = (
     *((14, an_address_of_an_overlapping_subnet), (15, flows_installed_anew_by_a_restart)),
     *((16, an_undeclared_edge), (16, a_count_of_figure_8_that_is_off)),
     *((17, a_network_without_the_label), (17, refused_though_there_is_room)),
+    *((17, a_block_refused_though_one_is_free), (17, a_port_refused_though_the_host_has_an_address)),
     *((18, cleared_without_the_host_s_word), (18, cleared_without_the_leaves_word), (18, the_old_host_holds_on)),
     *((19, a_port_that_waits_for_ever), (20, a_failed_spawn_that_keeps_its_port)),
     *((20, a_device_that_holds_a_freed_port), (20, something_left_after_all_was_deleted)),

@@ -24,10 +24,10 @@ ALSO = (THEMES_IN_TURN.index("stuck"), THEMES_IN_TURN.index("policies"))
 #: What a batch may miss: refusals and failures that need a coincidence, and what only then comes of them. A campaign
 #: of a thousand seeds (docs/howto/simulate.md) has them.
 RARE_EVENTS = {
-    *("vpc.connection_failed", "vpc.disconnecting", "vpc.disconnected", "border.entry_failed", "border.entry_removed"),
+    *("vpc.connection_failed", "border.entry_failed"),
     "operation.refused",
     *("host.block_refused", "host.block_released", "port.address_offered", "cloud.leak_collected"),
-    *("port.floating_ip_refused", "port.eni_failed", "leaf.mac_cleared", "direct_connect.restored", "host.refused"),
+    *("port.floating_ip_refused", "port.eni_failed", "leaf.mac_cleared", "host.refused"),
 }
 RARE_FAULTS = {"effect of a dead sender", *(name for name in FAULTS if name.startswith("tampered: "))}
 

@@ -212,6 +212,17 @@ WRONG = {
     "label twice": (replaced(NetworkCreated, "n1", labels=("a", "a")), "network n1: labels: a is given twice"),
     "label is no token": (replaced(NetworkCreated, "n1", labels=("ok", "a.b")), "network 'n1': labels: #2: 'a.b': "),
     "name is no token": (added(TenantAdded(tenant="a b")), "tenant 'a b': tenant: 'a b': Expected `str` matching"),
+    "label of another IPAM": (
+        added(NetworkCreated(network="n2", vpc="prod", model="host-local-bgp", labels=("web",))),
+        "network n2: labels: web is wrong: the label is that of network n1, whose addresses ipam gives out",
+    ),
+    "block larger than its subnet": (
+        added(
+            NetworkCreated(network="n2", vpc="prod", model="host-local-bgp", block_length=27),
+            subnet("s2", "10.0.1.0/28", "n2"),
+        ),
+        "subnet s2: block_length: 27 is wrong: a block, a /27, is larger than the subnet 10.0.1.0/28",
+    ),
     "subnet of no network": (added(subnet("s2", "10.0.1.0/24", "n9")), "subnet s2: network: n9 is no known network"),
     "subnet outside": (
         added(subnet("s2", "10.1.0.0/24")),

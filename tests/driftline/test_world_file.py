@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from driftline import scenario
 from driftline.world import WorldError, check, load, world_of
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "world.toml"
@@ -72,3 +73,18 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     latin.write_bytes(b'name = "\xe9"')
     with pytest.raises(WorldError, match=r"is not UTF-8 text: .* at byte 8$"):
         load(latin)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLE.parent.glob("*.toml")), ids=lambda path: path.stem)
+def test_of_a_scenario_its_world_is_read(path: Path) -> None:
+    world = world_of(check(load(path)))
+    assert world.hosts
+    if path != EXAMPLE:
+        assert check(load(path)) == list(scenario.load(path).world)
+
+
+def test_the_parts_of_a_scenario_are_an_error_where_there_is_no_step(tmp_path: Path) -> None:
+    path = tmp_path / "world.toml"
+    path.write_text('title = "x"\n[[tenant]]\nname = "t"\n')
+    with pytest.raises(WorldError, match="unknown field `title`"):
+        load(path)

@@ -289,6 +289,18 @@ NO_AZ = "unknown availability zone; a subnet of this model is in one"
             {"model": "host-local-bgp", "block_length": 23},
             refusal("a block is a /24 to a /29", "block_length", "23"),
         ),
+        (
+            {"model": "host-local-bgp", "block_length": 27, "cidr": "10.70.0.0/28"},
+            refusal("a block, a /27, is larger than the subnet 10.70.0.0/28", "block_length", "27"),
+        ),
+        (
+            {"model": "host-local-vxlan", "cidr": "10.70.0.0/25"},
+            refusal("a block, a /24, is larger than the subnet 10.70.0.0/25", "block_length", "24"),
+        ),
+        (
+            {"model": "eni", "zone": AZ, "cidr": "10.70.0.0/29"},
+            refusal("a subnet of EC2 is a /16 to a /28", "cidr", "10.70.0.0/29"),
+        ),
     ],
 )
 def test_a_zone_and_blocks_are_for_the_models_that_have_them(wish: dict[str, Any], why: NetworkRefused) -> None:
@@ -302,4 +314,16 @@ def test_a_network_of_a_cloud_is_in_its_zone_and_one_of_blocks_has_their_length(
     )
     given(ipam).when(wanted(model="host-local-bgp", block_length=25, policy=True)).then(
         NetworkCreated(network="new", vpc="vpc1", model="host-local-bgp", block_length=25, policy=True), subnet
+    )
+
+
+OF_HOSTS = "the label is that of network blocks, whose addresses host-ipam gives out, and not ipam"
+
+
+def test_a_label_is_of_networks_of_one_ipam() -> None:
+    blocks = NetworkCreated(network="blocks", vpc="vpc1", model="host-local-bgp", labels=("pods",))
+    given(ipam, blocks).when(wanted(labels=("pods",))).then(refusal(OF_HOSTS, "labels", "pods"))
+    subnet = SubnetCreated(subnet="new-a", network="new", cidr="10.70.0.0/24", gateway="10.70.0.1")
+    given(ipam, blocks).when(wanted(model="host-local-vxlan", labels=("pods",))).then(
+        NetworkCreated(network="new", vpc="vpc1", model="host-local-vxlan", labels=("pods",)), subnet
     )

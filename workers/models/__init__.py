@@ -5,7 +5,7 @@ import pkgutil
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from bus.events import POLICY
+from bus.events import POLICY, NetworkCreated
 from projections.addresses import Addresses
 from projections.world import HostRow, NetworkRow, World
 from workers.models.model import BARE_METAL, IPAM, NetworkModel, Refusal, Segment
@@ -36,6 +36,18 @@ def allocator_of(network: NetworkRow) -> str:
     """The worker that grants the ports of ``network``."""
     model = model_of(network)
     return model.allocator if model else IPAM
+
+
+def label_problem(world: World, network: NetworkCreated) -> Refusal | None:
+    """Why ``network`` cannot carry its labels: one IPAM answers a request, so all of a label's networks are its own."""
+    allocator = _MODELS[network.model].allocator
+    for label in network.labels:
+        for name in world.by_label.get(label, ()):
+            other = allocator_of(world.networks[name])
+            if other != allocator:
+                reason = f"the label is that of network {name}, whose addresses {other} gives out, and not {allocator}"
+                return Refusal(reason, "labels", label)
+    return None
 
 
 def addresses_of(network: NetworkRow) -> tuple[int, int]:

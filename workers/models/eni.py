@@ -4,6 +4,8 @@ A subnet belongs to an AZ, and an ENI never leaves it. How many an instance take
 "IP addresses per network interface per instance type".
 """
 
+import ipaddress
+
 from bus.events import CLOUD, NetworkCreated
 from projections.addresses import Addresses
 from projections.port_rows import PortRow
@@ -15,6 +17,8 @@ from workers.models.model import NetworkModel, Refusal, Segment
 NODE = "node"
 #: Router, name server, and one for later: AWS keeps the first three host addresses of a subnet for itself.
 RESERVED = 3
+#: The prefix lengths that EC2 takes for a subnet (VPC user guide, "Subnet CIDR blocks").
+SUBNETS = range(16, 29)
 
 
 def segment(world: World, addresses: Addresses, network: NetworkRow, host: HostRow) -> Segment | Refusal:
@@ -43,6 +47,13 @@ def check(world: World, network: NetworkCreated) -> Refusal | None:
     return None
 
 
+def check_subnet(network: NetworkCreated, cidr: str) -> Refusal | None:
+    """EC2 takes no other sizes."""
+    if ipaddress.IPv4Network(cidr).prefixlen not in SUBNETS:
+        return Refusal(f"a subnet of EC2 is a /{SUBNETS[0]} to a /{SUBNETS[-1]}", "cidr", cidr)
+    return None
+
+
 def may_move(port: PortRow, source: HostRow, target: HostRow) -> Refusal | None:
     """Within the AZ only."""
     if source.az != target.az:
@@ -56,6 +67,7 @@ MODEL = NetworkModel(
     host_kinds=frozenset({NODE}),
     segment=segment,
     check=check,
+    check_subnet=check_subnet,
     may_move=may_move,
     secondary_ips=1,
     reserved=RESERVED,

@@ -5,7 +5,7 @@ out (``host.block_announced``), so neither is reported port by port.
 """
 
 from workers import block_routes, host_ipam
-from workers.host_blocks import check, segment
+from workers.host_blocks import check, check_subnet, segment
 from workers.models.model import NetworkModel
 
 MODEL = NetworkModel(
@@ -13,6 +13,7 @@ MODEL = NetworkModel(
     host_kinds=frozenset({"server"}),
     segment=segment,
     check=check,
+    check_subnet=check_subnet,
     allocator=host_ipam.NAME,
     workers=(host_ipam.WORKER, block_routes.WORKER),
 )

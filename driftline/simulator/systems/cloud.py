@@ -7,8 +7,10 @@ import msgspec
 from bus.events import (
     CLOUD,
     AnyEvent,
+    AzAdded,
     CloudAuditRequested,
     HostAdded,
+    LeafAdded,
     NetworkCreated,
     PortFloatingIpRequested,
     SubnetCreated,
@@ -32,8 +34,27 @@ TYPES = ("t3.medium", "m5.xlarge", "m5.xlarge", "m5.4xlarge")
 
 
 def world(chance: random.Random, place: Place) -> Place:
-    """The same hosts as nodes, the same networks as networks of a cloud, with somewhat larger subnets."""
-    return msgspec.structs.replace(place, events=tuple(_in_a_cloud(chance, event) for event in place.events))
+    """The same hosts as nodes, the same networks as networks of a cloud, with somewhat larger subnets.
+
+    And another zone, with a node and a subnet of its own, that nothing of the first may get to.
+    """
+    events = tuple(_in_a_cloud(chance, event) for event in place.events)
+    return msgspec.structs.replace(
+        place,
+        events=(*events, *_ELSEWHERE),
+        hosts=(*place.hosts, "hz"),
+        networks=(*place.networks, *place.networks, "nz"),
+    )
+
+
+_ELSEWHERE: tuple[AnyEvent, ...] = (
+    AzAdded(az="az2", region="r1"),
+    LeafAdded(leaf="l5", az="az2", vtep="10.255.0.5", asn=65005),
+    LeafAdded(leaf="l6", az="az2", vtep="10.255.0.6", asn=65006),
+    HostAdded(host="hz", az="az2", leaf_a="l5", leaf_b="l6", interface="e1", kind="node", instance_type="m5.xlarge"),
+    NetworkCreated(network="nz", vpc="v1", model="eni"),
+    SubnetCreated(subnet="sz", network="nz", cidr="10.0.9.0/28", gateway="10.0.9.1", zone="az2"),
+)
 
 
 def _in_a_cloud(chance: random.Random, event: AnyEvent) -> AnyEvent:

@@ -14,15 +14,16 @@ from workers.devices.simulated.faults import EffectFaults
 
 #: Where blocks come from: two, four or eight of /29, so that they run out or do not.
 _SUBNETS = ("10.0.64.0/28", "10.0.64.0/27", "10.0.64.0/26")
+_SUBNETS_OF_LABEL = ("10.0.72.0/28", "10.0.72.0/26")
 
 
 def _world(chance: random.Random, place: Place) -> Place:
-    """A network of either mode, beside those of EVPN."""
+    """A network of either mode, beside those of EVPN; what is asked for by label runs out as well."""
     facts = (
         NetworkCreated(network="hv", vpc="v1", model="host-local-vxlan", block_length=29),
         SubnetCreated(subnet="shv", network="hv", cidr=chance.choice(_SUBNETS), gateway="10.0.64.1"),
         NetworkCreated(network="hb", vpc="v1", model="host-local-bgp", block_length=29, labels=("pods",)),
-        SubnetCreated(subnet="shb", network="hb", cidr="10.0.72.0/26", gateway="10.0.72.5"),
+        SubnetCreated(subnet="shb", network="hb", cidr=chance.choice(_SUBNETS_OF_LABEL), gateway="10.0.72.5"),
     )
     return msgspec.structs.replace(
         place, events=(*place.events, *facts), networks=("hv", "hv", "hb", "hb", *place.networks[:1])
@@ -32,7 +33,8 @@ def _world(chance: random.Random, place: Place) -> Place:
 def _write(draft: Draft) -> None:
     chance = draft.chance
     for at_s in draft.moments(12):  # first, so that what drifts and is deleted afterwards is theirs
-        draft.requests.spawn(at_s, network=chance.choice(("hv", "hb")))
+        network = chance.choice(("hv", "hb", None))
+        draft.requests.spawn(at_s, network=network, label=None if network else "pods")
     draft.usual(16, USUAL | DRIFTING)
     draft.devices(0.0, EffectFaults(latency=draft.some(0.0, 0.4), jitter=1.0, fail=draft.some(0.0, 0.2), late=0.1))
     draft.bus(0.0, append_s=draft.some(0.01, 0.2), follow_s=draft.some(0.01, 0.3))

@@ -26,6 +26,10 @@ from workers.devices.simulated.faults import EffectFaults
 _VPCS = ("v1", "v2", "va", "vb", "vc", "vd")
 _CIDRS = ("10.1.0.0/16", "10.2.0.0/16", "172.16.0.0/16", "172.16.128.0/17", "192.168.0.0/24", "10.0.0.0/8")
 _LINES = ("dc1", "dc2")
+#: Created first, and disjoint; all but the last are disjoint from those of every small world, too.
+_FIRST = {"va": "172.16.0.0/16", "vb": "192.168.0.0/24", "vc": "10.1.0.0/16"}
+_FITTING = (("va", "vb"), ("va", "vc"), ("vb", "vc"), ("v1", "va"), ("v1", "vb"), ("v2", "va"))
+_Pair = tuple[str, str]
 
 
 def _world(chance: random.Random, place: Place) -> Place:
@@ -39,10 +43,11 @@ def _world(chance: random.Random, place: Place) -> Place:
     return msgspec.structs.replace(place, events=(*place.events, *more))
 
 
-def _request(draft: Draft) -> AnyEvent:
+def _request(draft: Draft, joined: list[_Pair]) -> AnyEvent:
+    """Something about VPCs or lines. ``joined``: pairs that were asked to be connected, and perhaps were."""
     chance = draft.chance
-    pick, vpc, peer = chance.random(), chance.choice(_VPCS), chance.choice(_VPCS)
-    if pick < 0.25:
+    pick = chance.random()
+    if pick < 0.15:
         return VpcCreateRequested(
             vpc=chance.choice(_VPCS[2:]),
             tenant=chance.choice(("t1", "t1", "t2")),
@@ -51,9 +56,13 @@ def _request(draft: Draft) -> AnyEvent:
             region=chance.choice((None, "r1", "r2", "r9")),
             global_vpc=chance.choice((None, "g1")),
         )
-    if pick < 0.55:
+    any_pair = (chance.choice(_VPCS), chance.choice(_VPCS))
+    if pick < 0.5:
+        vpc, peer = chance.choice(_FITTING) if chance.random() < 0.7 else any_pair
+        joined.append((vpc, peer))
         return VpcConnectRequested(vpc=vpc, peer=peer)
     if pick < 0.8:
+        vpc, peer = chance.choice(joined) if joined and chance.random() < 0.8 else any_pair
         return VpcDisconnectRequested(vpc=vpc, peer=peer)
     line = chance.choice(_LINES)
     if pick < 0.88:
@@ -68,8 +77,17 @@ def _write(draft: Draft) -> None:
     faults = EffectFaults(latency=0.1, jitter=1.0, fail=0.2, timeout=0.1, late=0.2, lateness=6.0)
     draft.devices(0.0, faults if draft.chance.random() < 0.7 else None)
     draft.bus(0.0, append_s=draft.some(0.01, 0.3), held=0.1, checkpoint_fails=0.2)
+    for vpc, cidr in _FIRST.items():
+        draft.requests.ask(draft.some(0.1, 0.4), VpcCreateRequested(vpc=vpc, tenant="t1", cidr=cidr), "operator")
+    line = DirectConnectRequested(direct_connect=_LINES[0], spoke="r2", hub="r1")
+    draft.requests.ask(draft.some(0.1, 0.4), line, "operator")
+    fails_s = draft.some(1.0, draft.end_s)
+    draft.requests.ask(fails_s, DirectConnectFailRequested(direct_connect=_LINES[0]), "operator")
+    restored = DirectConnectRestoreRequested(direct_connect=_LINES[0])
+    draft.requests.ask(fails_s + draft.some(0.0, 5.0), restored, "operator")
+    joined: list[_Pair] = []
     for at_s in sorted(draft.some(0.5, draft.end_s) for _ in range(draft.chance.randint(25, 60))):
-        draft.requests.ask(at_s, _request(draft), "operator")
+        draft.requests.ask(at_s, _request(draft, joined), "operator")
     for at_s in draft.moments(6):
         draft.faults.append(
             Crash(at_s=at_s, process=draft.chance.choice(("border", "ipam")), down_s=draft.some(0.05, 3.0))

@@ -4,6 +4,7 @@ It hangs on every leaf by a trunk of all provider VLANs. It is one: what it does
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Any
 
@@ -14,6 +15,13 @@ from bus.events.device import DeviceTable
 from workers import tables
 from workers.devices.simulated.device import CableDevice, Device, Kind
 from workers.effects import AnyEffect, RouterGateway
+
+
+@lru_cache(maxsize=1 << 13)  # each is compared with all others of its VRF, and there are up to 4,094
+def _range(address: str) -> tuple[int, int]:
+    """The first and the last address of the subnet of an interface's address. Raises ValueError."""
+    subnet = IPv4Interface(address).network
+    return int(subnet.network_address), int(subnet.broadcast_address)
 
 
 class Gateway(msgspec.Struct, frozen=True):
@@ -31,7 +39,8 @@ class Gateway(msgspec.Struct, frozen=True):
 
     def reaches(self, ip: str) -> bool:
         """Whether ``ip`` is in the subnet of this interface."""
-        return IPv4Address(ip) in IPv4Interface(self.address).network
+        first, last = _range(self.address)
+        return first <= int(IPv4Address(ip)) <= last
 
 
 class RouterDevice:
@@ -56,13 +65,15 @@ class RouterDevice:
             self.gateways.pop(effect.vlan, None)
             return ""
         try:
-            subnet = IPv4Interface(effect.address).network
+            first, last = _range(effect.address)
         except ValueError as error:
             return f"router {self.name}: VLAN {effect.vlan}: address: {error}"
         self._epochs[effect.vlan] = effect.epoch
         beside = (one for one in self.gateways.values() if one.vrf == effect.vrf and one.vlan != effect.vlan)
         for other in beside:
-            if subnet.overlaps(IPv4Interface(other.address).network):
+            other_first, other_last = _range(other.address)
+            if first <= other_last and other_first <= last:
+                subnet = IPv4Interface(effect.address).network
                 where = f"{other.address} of VLAN {other.vlan}"
                 return f"router {self.name}: {subnet} of VLAN {effect.vlan} overlaps {where}"
         self.gateways[effect.vlan] = Gateway(effect.network, effect.vlan, effect.vrf, effect.address)
