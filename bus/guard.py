@@ -42,8 +42,11 @@ class Spec(TypedDict):
     stop_signal: int
     timeout_s: float
     lock_s: float  # how long the lock is waited for
+    staging: str  # a folder of the server's whose files need no disk; "" for none
 
 
+#: A file system in memory, where there is one.
+MEMORY = Path("/dev/shm")
 #: What PostgreSQL says while processes of its predecessor still run.
 LINGERING = "pre-existing shared memory block"
 
@@ -60,6 +63,7 @@ class Guard:
         self.tmp = Path(tempfile.mkdtemp(prefix="driftline-", dir=_short_tmp()))
         self.log = self.tmp / "server.log"
         self.port = "-1"
+        self.memory: Path | None = None
         self.server: subprocess.Popen[bytes] | None = None
         self._lock_fd = -1
 
@@ -72,6 +76,9 @@ class Guard:
                 os.chown(folder, self.spec["uid"], self.spec["gid"])
         if self.spec["lock"]:
             self._take_lock(self._fill(self.spec["lock"]))
+        if self.spec["staging"] and os.access(MEMORY, os.W_OK):
+            self.memory = in_memory(self.tmp)
+            self.memory.mkdir(mode=0o700)
         if self.spec["prepare"]:
             process = self._spawn(self.spec["prepare"])
             if process.wait(self.spec["timeout_s"]) != 0:
@@ -85,7 +92,22 @@ class Guard:
         url = self._spawn_until_ready(probe)
         if self.spec["ready"] == "nats":
             self.port = url.rpartition(":")[2]
+        self._stage_in_memory()
         return url
+
+    def _stage_in_memory(self) -> None:
+        """Have the server keep what it stages in memory. At its start it has removed the folder that there was."""
+        if self.memory is None:
+            return
+        staging = self._staging()
+        staging.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if staging.is_symlink() and not staging.exists():  # of a guard that was killed
+            staging.unlink()
+        with contextlib.suppress(FileExistsError):  # a client was quicker: on disk, until the next start
+            staging.symlink_to(self.memory)
+
+    def _staging(self) -> Path:
+        return Path(self._fill(self.spec["staging"]))
 
     def _spawn_until_ready(self, probe: Callable[[int], str | None]) -> str:
         deadline = time.monotonic() + self.spec["timeout_s"]
@@ -120,6 +142,10 @@ class Guard:
     def stop(self) -> None:
         """End the server, remove the temporary folder and give back the lock."""
         self.end()
+        if self.memory is not None:
+            if self._staging().is_symlink():
+                self._staging().unlink()
+            shutil.rmtree(self.memory, ignore_errors=True)
         shutil.rmtree(self.tmp, ignore_errors=True)
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
@@ -195,6 +221,11 @@ class Guard:
             return None
         is_ready = len(lines) >= 8 and lines[0].strip() == str(pid) and lines[7].startswith("ready")
         return lines[4].strip() if is_ready else None
+
+
+def in_memory(tmp: Path) -> Path:
+    """The folder in memory that goes with a temporary folder."""
+    return MEMORY / tmp.name
 
 
 def _short_tmp() -> str:

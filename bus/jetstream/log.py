@@ -35,8 +35,9 @@ from bus.jetstream.streams import LOG
 from bus.log import Appended, Batch
 from bus.subjects import once_filter, subject_of
 
-#: From this many on an atomic batch is cheaper than single messages: a batch costs the server about 3 ms of its own.
-BATCH_MIN = 12
+#: From this many on an atomic batch is cheaper than single messages, each of which is synced by itself. It costs the
+#: server about 1.5 ms of its own where it stages in memory (docs/adr/0013), about 5 ms where it does so on disk.
+BATCH_MIN = 4
 #: Open batches of one log; the server takes 50 a stream.
 BATCHES_MAX = 8
 BUSY_PAUSE_S = 0.05

@@ -17,6 +17,8 @@ from bus import embedded, guard
 from bus.embedded import EmbeddedServer, embedded_nats, embedded_postgres_server
 from bus.errors import EmbeddedError
 from bus.jetstream import JetStreamLog, connect
+from bus.jetstream.log import BATCH_MIN
+from bus.jetstream.streams import LOG
 from tests.bus.given import gather, plugged
 
 PARENT = """
@@ -53,7 +55,8 @@ def start_parent() -> tuple[subprocess.Popen[str], list[int], list[Path]]:
     parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert parent.stdout is not None
     told = json.loads(parent.stdout.readline())
-    return parent, told["pids"], [Path(folder) for folder in told["folders"]]
+    folders = [Path(folder) for folder in told["folders"]]
+    return parent, told["pids"], [*folders, guard.in_memory(folders[0])]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
@@ -73,6 +76,7 @@ async def test_a_killed_guard_takes_its_server_along(nats_server: EmbeddedServer
     await until(lambda: not is_running(nats_server.server_pid))
     await nats_server.stop()
     assert not nats_server.folder.exists()
+    assert not guard.in_memory(nats_server.folder).exists()
 
 
 async def test_ctrl_c_does_not_reach_the_servers(nats_server: EmbeddedServer) -> None:
@@ -103,6 +107,31 @@ async def test_nats_keeps_its_data(tmp_path: Path) -> None:
             await log.append([plugged(run)])
             assert len(await gather(log.read(0, 9))) == run + 1
         assert not server.folder.exists()
+
+
+@pytest.mark.skipif(not os.access(guard.MEMORY, os.W_OK), reason="there is no file system in memory")
+async def test_batches_are_staged_in_memory_whatever_the_server_does(tmp_path: Path) -> None:
+    staging = tmp_path / "jetstream" / "$G" / "streams" / LOG / "batches"
+    async with embedded_nats(tmp_path) as server, connect(server.url) as connection:
+        log = JetStreamLog(connection)
+        memory = guard.in_memory(server.folder)
+        for start in (0, BATCH_MIN):
+            assert staging.readlink() == memory
+            await log.append([plugged(number) for number in range(start, start + BATCH_MIN)])
+            await server.restart()
+        assert len(await gather(log.read(0, 2 * BATCH_MIN))) == 2 * BATCH_MIN
+    assert not staging.is_symlink()
+    assert not memory.exists()
+
+
+@pytest.mark.skipif(not os.access(guard.MEMORY, os.W_OK), reason="there is no file system in memory")
+async def test_a_link_that_a_killed_guard_has_left_is_replaced(tmp_path: Path) -> None:
+    staging = tmp_path / "jetstream" / "$G" / "streams" / LOG / "batches"
+    staging.parent.mkdir(parents=True)
+    staging.symlink_to(tmp_path / "gone")
+    async with embedded_nats(tmp_path) as server, connect(server.url) as connection:
+        assert staging.readlink() == guard.in_memory(server.folder)
+        await JetStreamLog(connection).append([plugged(number) for number in range(BATCH_MIN)])
 
 
 async def test_a_data_folder_in_use_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

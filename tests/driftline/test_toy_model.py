@@ -168,7 +168,7 @@ def send(packet: Packet) -> Place:
 
 
 WORKER = Worker(PATCHER, PatcherState, frozenset({PortBound, PortUnbound}), frozenset(), decide, settle)
-MODEL = NetworkModel("patch", frozenset({"server"}), segment, check, may_move, workers=(WORKER,))
+MODEL = NetworkModel("patch", frozenset({"server"}), segment, check, may_move=may_move, workers=(WORKER,))
 KIND = Kind("panel", Panel, panel_of)
 WALK = Walk("patch", takes, send)
 
