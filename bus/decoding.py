@@ -31,7 +31,8 @@ class RawBatch(NamedTuple):
 class Sent:
     """What a process has sent to the log and not read back yet. The same bytes on the same subject need no decoding.
 
-    At most SENT_MAX are kept, the newest: a process that reads nothing back would keep them for ever.
+    At most SENT_MAX are kept, the newest: a process that reads nothing back would keep them for ever. Whether a worker
+    says what the codec takes is for its tests and the simulator, which decode all of it.
     """
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ from driftline.loadtest.leaves import BrokenLeaves
 from driftline.loadtest.oracle import judge
 from driftline.loadtest.profile import Bulk, HostsFail, Instances, LeavesFail, Phase, PodsDrift
 from driftline.loadtest.report import Report, Timing, made
-from driftline.loadtest.samples import Mark, Sample, Sampler, memory_mib
+from driftline.loadtest.samples import Mark, Sample, Sampler, use
 from driftline.observing.positions import Positions
 from driftline.plane import Plane
 from driftline.stack import Stack
@@ -227,6 +227,7 @@ class Exercise:
         else:
             with suppress(DatabaseUnavailable):  # then it is not known, and not zero
                 read["projections"], states = await shown(self._stack.database)
+        used = use()
         sample = Sample(
             at_s=round(at_s, 3),
             requested=tally.requested,
@@ -239,7 +240,8 @@ class Exercise:
             events=tally.events,
             lags={name: max(last - position, 0) for name, position in read.items()},
             states=states,
-            memory_mib=memory_mib(),
+            memory_mib=used.memory_mib,
+            cpu_s=used.cpu_s,
         )
         if runner is not None:
             return sample

@@ -129,6 +129,24 @@ def _over_time(run: Document) -> Iterable[str]:
     if states:
         yield over_time("Ports by state (Figure 8: underlay_overlay)", states, marks)
     yield over_time("Memory of the Python processes, MiB", {"MiB": _line(samples, "memory_mib")}, marks)
+    yield from _costs(run.get("costs", []))
+
+
+def _costs(costs: Sequence[Document]) -> Iterable[str]:
+    if costs:
+        programs = list(costs[-1]["cpu_us"])
+        yield "<h2>What a spawn costs, by how many live</h2>"
+        head = ("live", "spawns/s", *(f"{program}, µs of CPU" for program in programs), "all, µs")
+        rows = [
+            (
+                f"{one['live_from']}–{one['live_until']}",
+                one["per_s"],
+                *one["cpu_us"].values(),
+                sum(one["cpu_us"].values()),
+            )
+            for one in costs
+        ]
+        yield _table(head, rows)
 
 
 def _most_first(lines: Mapping[str, list[Point]]) -> dict[str, list[Point]]:

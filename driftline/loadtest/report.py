@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from driftline.figures import DRIFT_STEPS, STEPS, Step, TimedStep, timed_drift_steps, timed_steps
+from driftline.loadtest.costs import Cost, costs
 from driftline.loadtest.harness import Tally
 from driftline.loadtest.latency import Latency, Percentiles
 from driftline.loadtest.oracle import Accounted, Invariants, Judged
@@ -42,6 +43,10 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     started_us: int
     spawns_due_us: Mapping[str, int]
     drifts_due_us: Mapping[str, int]
+
+    def seconds_until(self, time_us: int) -> float:
+        """How long the run had been going on at that time, as ``Sample.at_s`` has it."""
+        return (time_us - self.started_us) / 1e6
 
 
 class MarkedAt(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +84,7 @@ class Report(msgspec.Struct, kw_only=True):
     ``curves``: (percent, milliseconds) of the same.
     ``limit_events_per_second``: what the log alone did in the same run, 0 if that was not measured.
     ``memory_mib``: what the Python processes held at most until all was projected; ``memory_judged_mib``: from then on.
+    ``costs``: what a spawn took of the cores, part after part of a run that only spawns; servers count that it started.
     ``faults``: what is wrong with the run, empty when all is as it must be.
     """
 
@@ -120,6 +126,7 @@ class Report(msgspec.Struct, kw_only=True):
     verify: Verdict
     invariants: Invariants
     audit: Accounted
+    costs: list[Cost]
     samples: list[Sample]
     marks: list[MarkedAt]
     problems: list[str]
@@ -210,6 +217,7 @@ def made(tally: Tally, judged: Judged, projected_us: int, timing: Timing, *, may
         verify=judged.verify,
         invariants=judged.invariants,
         audit=judged.audit,
+        costs=costs([sample for sample in timing.samples if sample.at_s <= timing.seconds_until(projected_us)]),
         samples=list(timing.samples),
         marks=marked(timing),
         problems=[*tally.problems, *([proof.first_problem] if proof.first_problem else [])],
@@ -247,7 +255,7 @@ def marked(timing: Timing) -> list[MarkedAt]:
 
 def _memory(timing: Timing, projected_us: int) -> tuple[int, int]:
     """The most that was held until then, and after it, MiB."""
-    until_s = (projected_us - timing.started_us) / 1e6
+    until_s = timing.seconds_until(projected_us)
     before = [sample.memory_mib for sample in timing.samples if sample.at_s <= until_s]
     after = [sample.memory_mib for sample in timing.samples if sample.at_s > until_s]
     return max(before, default=0), max(after, default=0)

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 import msgspec
 import psutil
@@ -12,13 +14,15 @@ from bus.errors import LogUnavailable
 
 #: How often a sample is taken, seconds.
 EVERY_S = 1.0
+#: What the names of Python's processes begin with.
+PYTHON = "python"
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """One moment, ``at_s`` after the run began. ``lags``: events behind, by who reads; the other counts: so far.
 
     ``ended``: spawns that have their outcome. ``memory_mib``: what this process and the Python processes that it
-    started hold.
+    started hold. ``cpu_s``: what these and the servers that it started have used of the cores so far, by program.
     """
 
     at_s: float
@@ -33,6 +37,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     lags: dict[str, int]
     states: dict[str, int]
     memory_mib: int = 0
+    cpu_s: dict[str, float] = {}
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,15 +47,25 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     what: str
 
 
-def memory_mib() -> int:
-    """What this process and the Python processes that it started hold, MiB."""
+class Use(NamedTuple):
+    """What this process and those that it started use: see ``Sample``."""
+
+    memory_mib: int
+    cpu_s: dict[str, float]
+
+
+def use() -> Use:
+    """What is used now. What has ended is not counted any more."""
     me = psutil.Process()
-    held = me.memory_info().rss
-    for process in me.children(recursive=True):
+    held, cpu_s = 0, defaultdict[str, float](float)
+    for process in (me, *me.children(recursive=True)):
         with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
-            if process.name().startswith("python"):
+            program = PYTHON if process == me or process.name().startswith(PYTHON) else process.name()
+            times = process.cpu_times()
+            cpu_s[program] += times.user + times.system
+            if program == PYTHON:
                 held += process.memory_info().rss
-    return held >> 20
+    return Use(held >> 20, {program: round(taken, 2) for program, taken in cpu_s.items()})
 
 
 #: Takes one sample, given how long the run has been going on, seconds. Raises LogUnavailable when it cannot.

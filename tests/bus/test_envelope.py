@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.decoding import Raw, decode_batch
+from bus.decoding import SENT_MAX, Raw, Sent, decode_batch
 from bus.envelope import Envelope, decode, encode, recorded, request
 from bus.errors import MalformedEvent, UnknownEventType
 from bus.subjects import subject_of
@@ -23,6 +23,34 @@ def test_a_batch_on_its_own_subjects_is_read_whole(batch: list[Envelope]) -> Non
     records, rejects = decode_batch(raws)
     assert rejects == []
     assert records == [recorded(one, n, 99) for n, one in enumerate(batch, 1)]
+
+
+@given(st.lists(envelopes(), max_size=5), st.lists(st.booleans(), min_size=5, max_size=5))
+def test_what_was_sent_from_here_is_read_as_from_anybody(batch: list[Envelope], ours: list[bool]) -> None:
+    sent = Sent()
+    raws = [Raw(n, subject_of(one.event), encode(one), 99) for n, one in enumerate(batch, 1)]
+    for raw, one, own in zip(raws, batch, ours, strict=False):
+        if own:
+            sent.note(raw.subject, raw.data, one)
+    assert decode_batch(raws, sent) == decode_batch(raws)
+    assert decode_batch(raws, sent) == decode_batch(raws)  # it is forgotten, and decoded
+
+
+def test_what_was_sent_is_nobodys_on_another_subject() -> None:
+    envelope, sent = plugged(1), Sent()
+    sent.note(subject_of(envelope.event), encode(envelope), envelope)
+    raws = [Raw(1, "dl.port.i2-0.az1.h1.plugged", encode(envelope), 0)]
+    assert decode_batch(raws, sent) == decode_batch(raws)
+    assert len(decode_batch(raws)[1]) == 1
+
+
+def test_the_oldest_of_what_was_sent_is_forgotten() -> None:
+    sent = Sent()
+    for number in range(SENT_MAX + 1):
+        sent.note("dl.x", b"%d" % number, plugged(number))
+    assert sent.back("dl.x", b"0") is None
+    assert sent.back("dl.x", b"1") == plugged(1)
+    assert sent.back("dl.x", b"1") is None
 
 
 @given(st.binary(max_size=200))

@@ -32,7 +32,7 @@ DECISIONS: dict[Bug, tuple[str, int, tuple[str, ...]]] = {
     planted.forget_the_reference_count: ("cnc", 0, ()),
     planted.take_a_late_acknowledgement_for_the_current_one: ("cnc", 4, ()),
     planted.report_when_one_leaf_has_acknowledged: ("cnc", 0, ()),
-    planted.let_a_port_that_was_never_bound_wait: ("cnc", 48, ()),
+    planted.let_a_port_that_was_never_bound_wait: ("cnc", 32, ()),
     planted.forget_the_flows_of_a_restarted_agent: ("ovs-agent", 14, ()),
     planted.let_a_deleted_spawn_run_on: ("nova", 0, ()),
     planted.answer_a_delete_with_an_earlier_clean_up: ("nova", 5, ()),

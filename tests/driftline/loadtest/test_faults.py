@@ -40,7 +40,8 @@ def good() -> Report:
         **{"reachable_pairs_checked": 6, "reachable_pairs_ok": 6, "isolated_pairs_checked": 3, "isolated_pairs_ok": 3},
         "machine": this_machine(),
         "port_states": {**dict.fromkeys(PAIRS, 0), "ACTIVE_ACTIVE": 6},
-        **{"latency": {}, "curves": {}, "steps": [], "drift_steps": [], "samples": [], "marks": [], "problems": []},
+        **{"latency": {}, "curves": {}, "steps": [], "drift_steps": [], "samples": [], "costs": []},
+        **{"marks": [], "problems": []},
         **{"verify": EQUAL, "invariants": HOLD, "audit": ALL_THERE},
     }
     return Report(**given)

@@ -112,3 +112,11 @@ def test_an_interrupted_run_says_so_and_has_the_plots_there_are(samples: list[di
 def test_what_is_not_there_is_still_looked_for_in_peace() -> None:
     with pytest.raises(ModuleNotFoundError):  # and no ImportWarning: warnings are errors here
         importlib.import_module("no_such_module_anywhere")
+
+
+def test_what_a_spawn_costs_is_a_table() -> None:
+    cost = {"live_from": 0, "live_until": 2000, "per_s": 1000.0, "cpu_us": {"python": 1100, "nats-server": 400}}
+    drawn = page(run(costs=[cost]))
+    assert "0–2000" in drawn
+    assert ">1500<" in drawn
+    assert "What a spawn costs" not in page(run(costs=[]))
