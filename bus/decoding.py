@@ -1,5 +1,6 @@
 """Raw messages of the log to events: one bad message never holds up the others."""
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -36,14 +37,14 @@ class Sent:
     """
 
     def __init__(self) -> None:
-        self._sent: dict[bytes, tuple[str, Envelope]] = {}
+        self._sent: OrderedDict[bytes, tuple[str, Envelope]] = OrderedDict()
 
     def note(self, subject: str, data: bytes, envelope: Envelope) -> None:
         """``envelope`` goes to the log as ``data`` on ``subject``."""
         sent = self._sent
         sent[data] = subject, envelope
         if len(sent) > SENT_MAX:
-            del sent[next(iter(sent))]
+            sent.popitem(last=False)
 
     def back(self, subject: str, data: bytes) -> Envelope | None:
         """The envelope that ``data`` is, if it was sent from here on ``subject``; it is forgotten then."""

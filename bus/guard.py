@@ -47,6 +47,8 @@ class Spec(TypedDict):
 
 #: A file system in memory, where there is one.
 MEMORY = Path("/dev/shm")
+#: How much room there must be in it, bytes. Docker gives 64 MiB, and PostgreSQL wants some of that.
+MEMORY_MIN = 512 * 1024 * 1024
 #: What PostgreSQL says while processes of its predecessor still run.
 LINGERING = "pre-existing shared memory block"
 
@@ -63,7 +65,8 @@ class Guard:
         self.tmp = Path(tempfile.mkdtemp(prefix="driftline-", dir=_short_tmp()))
         self.log = self.tmp / "server.log"
         self.port = "-1"
-        self.memory: Path | None = None
+        self.memory = in_memory(self.tmp)
+        self.staging = Path(self._fill(spec["staging"]))
         self.server: subprocess.Popen[bytes] | None = None
         self._lock_fd = -1
 
@@ -76,9 +79,6 @@ class Guard:
                 os.chown(folder, self.spec["uid"], self.spec["gid"])
         if self.spec["lock"]:
             self._take_lock(self._fill(self.spec["lock"]))
-        if self.spec["staging"] and os.access(MEMORY, os.W_OK):
-            self.memory = in_memory(self.tmp)
-            self.memory.mkdir(mode=0o700)
         if self.spec["prepare"]:
             process = self._spawn(self.spec["prepare"])
             if process.wait(self.spec["timeout_s"]) != 0:
@@ -96,18 +96,23 @@ class Guard:
         return url
 
     def _stage_in_memory(self) -> None:
-        """Have the server keep what it stages in memory. At its start it has removed the folder that there was."""
-        if self.memory is None:
-            return
-        staging = self._staging()
-        staging.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if staging.is_symlink() and not staging.exists():  # of a guard that was killed
-            staging.unlink()
-        with contextlib.suppress(FileExistsError):  # a client was quicker: on disk, until the next start
-            staging.symlink_to(self.memory)
+        """Have the server keep what it stages in memory, if there is room; if that cannot be had, it does so on disk.
 
-    def _staging(self) -> Path:
-        return Path(self._fill(self.spec["staging"]))
+        At its start it has removed the folder that there was.
+        """
+        if not self.spec["staging"] or not _has_room():
+            return
+        self._unstage()
+        with contextlib.suppress(OSError):  # no such links there, or a client was quicker: on disk until the next start
+            self.memory.mkdir(mode=0o700)
+            self.staging.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.staging.symlink_to(self.memory)
+
+    def _unstage(self) -> None:
+        """Remove what is left in memory, and the link to it, which may also be of a guard that was killed."""
+        if self.staging.is_symlink():
+            self.staging.unlink()
+        shutil.rmtree(self.memory, ignore_errors=True)
 
     def _spawn_until_ready(self, probe: Callable[[int], str | None]) -> str:
         deadline = time.monotonic() + self.spec["timeout_s"]
@@ -142,10 +147,8 @@ class Guard:
     def stop(self) -> None:
         """End the server, remove the temporary folder and give back the lock."""
         self.end()
-        if self.memory is not None:
-            if self._staging().is_symlink():
-                self._staging().unlink()
-            shutil.rmtree(self.memory, ignore_errors=True)
+        if self.spec["staging"]:
+            self._unstage()
         shutil.rmtree(self.tmp, ignore_errors=True)
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
@@ -221,6 +224,11 @@ class Guard:
             return None
         is_ready = len(lines) >= 8 and lines[0].strip() == str(pid) and lines[7].startswith("ready")
         return lines[4].strip() if is_ready else None
+
+
+def _has_room() -> bool:
+    """Whether a file system in memory is there, with room for what is staged at once."""
+    return os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= MEMORY_MIN
 
 
 def in_memory(tmp: Path) -> Path:

@@ -32,7 +32,7 @@ CHECKPOINT_EVERY_S = 2.0
 #: How often machines are told the time, and how often the agents' beats are sent and read, seconds.
 CLOCK_EVERY_S = 1.0
 BEAT_EVERY_S = 5.0
-#: How many events are decided on before others of the process have their turn: a few milliseconds of work.
+#: How many events are decided on before others of the process have their turn: about 15 ms of work.
 STRETCH = 200
 #: How often a conflict is answered by refolding before it is taken for a second process of the same worker.
 REFOLDS = 5
@@ -199,7 +199,7 @@ class Runner:
             for stretch in _stretches(batch.records):
                 now = self._clock()
                 self._carry_out(self._watch.steps(_steps(stretch, commons, takers, now)), appender, performer)
-                await asyncio.sleep(0)  # an acknowledgement that has come lets the next append go
+                await asyncio.sleep(0)  # so that an answer that has come is not kept waiting for a whole batch
             self._reached(machines, batch.last)
             if self._snapshots is not None and self._snapshots.due(self.position):
                 pending = self._snapshots.begin(Snapshot(self.position, commons, [one.keep() for one in machines]))

@@ -6,9 +6,12 @@ from contextlib import asynccontextmanager
 from itertools import count
 
 import msgspec
+import structlog
 
 from bus.errors import LogUnavailable
 from bus.jetstream.connection import ANSWER_S, Connection
+
+log = structlog.get_logger("bus")
 
 
 class AckError(msgspec.Struct, frozen=True):
@@ -80,10 +83,20 @@ class Acks:
             return
         if headers.startswith(_NOBODY):
             answer.set_exception(LogUnavailable(f"{self._connection.url}: no stream takes what was published"))
-        elif payload:  # an empty one says that a batch has begun
-            answer.set_result(_DECODER.decode(payload))
+        elif payload and (ack := _ack(payload)) is not None:  # an empty one says that a batch has begun
+            answer.set_result(ack)
 
     def _fail_all(self) -> None:
         for answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(LogUnavailable(f"{self._connection.url}: connection lost before the answer"))
+
+
+def _ack(payload: bytes) -> Ack | None:
+    """What the stream answered; None if it was not the stream: whoever listens on the log's subjects may answer too."""
+    try:
+        ack = _DECODER.decode(payload)
+    except msgspec.MsgspecError as error:
+        log.warning("an answer that is no acknowledgement", reason=str(error))
+        return None
+    return ack if ack.seq or ack.error is not None else None

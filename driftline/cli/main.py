@@ -96,8 +96,8 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point of ``driftline``."""
-    # Most of what is made here lives on (rows, indexes, modules): looking through all of it often costs a tenth, and
-    # looking through 50,000 new objects at once stops a process for 80 ms.
+    # Most of what is made here lives on (rows, indexes, modules): looking through all of it often costs a tenth. With
+    # 50,000 new objects at a time a process stopped for 80 ms every other second (docs/performance.md).
     gc.set_threshold(5_000, 10, 1_000)
     try:
         cli(standalone_mode=False)

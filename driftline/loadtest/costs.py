@@ -25,7 +25,14 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def costs(samples: Sequence[Sample]) -> list[Cost]:
-    """The parts of a run; none where it was too short to be cut, or did other things than to spawn."""
+    """The parts of a run; none where it was too short to be cut, or what it used is not known.
+
+    A run that does other things than to spawn is cut before them. A process that ends takes what it used along.
+    """
+    if any(
+        after.cpu_s.get(name, 0) < used for before, after in pairwise(samples) for name, used in before.cpu_s.items()
+    ):
+        return []
     spawning = [one for one in samples if not (one.deleted or one.drifted or one.bulk_done)]
     if len(spawning) <= PARTS or spawning[-1].active == spawning[0].active:
         return []

@@ -134,19 +134,15 @@ def _over_time(run: Document) -> Iterable[str]:
 
 def _costs(costs: Sequence[Document]) -> Iterable[str]:
     if costs:
-        programs = list(costs[-1]["cpu_us"])
+        programs = sorted({program for one in costs for program in one["cpu_us"]})
         yield "<h2>What a spawn costs, by how many live</h2>"
         head = ("live", "spawns/s", *(f"{program}, µs of CPU" for program in programs), "all, µs")
-        rows = [
-            (
-                f"{one['live_from']}–{one['live_until']}",
-                one["per_s"],
-                *one["cpu_us"].values(),
-                sum(one["cpu_us"].values()),
-            )
-            for one in costs
-        ]
-        yield _table(head, rows)
+        yield _table(head, [_cost(one, programs) for one in costs])
+
+
+def _cost(one: Document, programs: Sequence[str]) -> Sequence[object]:
+    taken = [one["cpu_us"].get(program, 0) for program in programs]
+    return (f"{one['live_from']}–{one['live_until']}", one["per_s"], *taken, sum(taken))
 
 
 def _most_first(lines: Mapping[str, list[Point]]) -> dict[str, list[Point]]:

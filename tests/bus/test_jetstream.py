@@ -8,6 +8,7 @@ from pathlib import Path
 import nats
 import pytest
 import stamina
+from nats.aio.msg import Msg
 from structlog.testing import capture_logs
 
 from bus.embedded import EmbeddedServer, embedded_nats
@@ -15,7 +16,8 @@ from bus.envelope import Envelope, Rejected, encode
 from bus.errors import BusClosed, CallFailed, LogMismatch, LogUnavailable, NoReply, NoResponder
 from bus.jetstream import Connection, JetStreamCheckpoints, JetStreamLog, JetStreamQuarantine, connect, consumer, rpc
 from bus.jetstream import connection as connection_module
-from bus.jetstream.streams import check_server
+from bus.jetstream.log import BATCH_MIN
+from bus.jetstream.streams import LOG, check_server
 from bus.log import Appended
 from bus.subjects import host_filter, subject_of
 from tests.bus.given import active, gather, plugged
@@ -249,6 +251,31 @@ async def test_a_plain_nats_client_can_publish(connection: Connection, nats_serv
     assert ack.seq == 1
     assert [r.id for r in await gather(log.read(0, 1))] == ["active:1"]
     assert await log.append([active(1)]) == [Appended(1, True)]  # known though it came without an id header
+
+
+@pytest.mark.parametrize("answer", [b"hello", b"{}", b'{"seq": "x"}'])
+async def test_whoever_else_answers_on_the_logs_subjects_is_not_believed(
+    connection: Connection, nats_server: EmbeddedServer, answer: bytes
+) -> None:
+    async def meddle(message: Msg) -> None:
+        await message.respond(answer)
+
+    client = await nats.connect(nats_server.url)
+    await client.subscribe("dl.>", cb=meddle)
+    await client.flush()
+    log = JetStreamLog(connection)
+    for size in (1, BATCH_MIN):
+        before = await log.last_position()
+        appended = await append(log, [plugged(number, id=f"{size}:{number}") for number in range(size)])
+        assert [one.position for one in appended] == list(range(before + 1, before + size + 1))
+    await client.close()
+
+
+async def test_without_a_stream_an_append_fails_at_once(connection: Connection) -> None:
+    await connection.api(f"STREAM.DELETE.{LOG}")
+    async with asyncio.timeout(5):
+        with pytest.raises(LogUnavailable, match="no stream takes what was published"):
+            await JetStreamLog(connection).append([plugged(0)])
 
 
 async def test_ids_that_no_header_can_carry(connection: Connection) -> None:

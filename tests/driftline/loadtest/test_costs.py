@@ -39,6 +39,12 @@ def test_a_short_run_is_not_cut() -> None:
     assert costs([sample(at_s, 0, 0.1) for at_s in range(2 * PARTS)]) == []
 
 
+def test_nothing_is_said_where_a_process_has_ended() -> None:
+    spawning = [sample(at_s, 100 * at_s, 0.1 * at_s) for at_s in range(20)]
+    assert costs(spawning)
+    assert costs([*spawning, sample(20, 2000, 1.0), sample(21, 2100, 1.1)]) == []
+
+
 def test_what_this_process_uses_counts_as_python() -> None:
     used = use()
     assert used.memory_mib > 0

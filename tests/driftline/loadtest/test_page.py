@@ -116,7 +116,9 @@ def test_what_is_not_there_is_still_looked_for_in_peace() -> None:
 
 def test_what_a_spawn_costs_is_a_table() -> None:
     cost = {"live_from": 0, "live_until": 2000, "per_s": 1000.0, "cpu_us": {"python": 1100, "nats-server": 400}}
-    drawn = page(run(costs=[cost]))
+    other = {"live_from": 2000, "live_until": 4000, "per_s": 900.0, "cpu_us": {"python": 1000, "postgres": 70}}
+    drawn = page(run(costs=[cost, other]))
     assert "0–2000" in drawn
     assert ">1500<" in drawn
+    assert ">1070<" in drawn
     assert "What a spawn costs" not in page(run(costs=[]))

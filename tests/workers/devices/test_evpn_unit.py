@@ -9,6 +9,7 @@ from bus.events import MacDuplicate
 from tests.workers.devices.virtual_time import run
 from tests.workers.devices.world import (
     CABLES,
+    HOSTS,
     RED_1,
     RED_2,
     Net,
@@ -29,7 +30,7 @@ from workers.devices.simulated.journal import Journal
 from workers.devices.simulated.mobility import DuplicateRule, parse_rule
 from workers.devices.simulated.reachability import ping, trace
 from workers.devices.simulated.tamper import AddFlow, AddVnic, Announce
-from workers.effects import AnyEffect, ClearMac, LookForDuplicates
+from workers.effects import AnyEffect, ClearMac, LookForDuplicates, ShutInterface
 
 A = Port("a", "h1", RED_1, 5)
 PEER = Port("p", "h2", RED_2, 9)
@@ -123,6 +124,24 @@ def test_moves_that_are_far_apart_make_no_duplicate() -> None:
 
     assert ping(fabric, "p", "a").reachable
     assert max(r.sequence for r in routes(fabric) if r.port == "a") == 20
+
+
+def test_who_came_up_behind_a_shut_interface_is_heard_when_it_opens() -> None:
+    def shut(epoch: int, *, is_shut: bool) -> list[AnyEffect]:
+        interface = HOSTS[A.host].interface
+        return [
+            ShutInterface(device=leaf, az="az1", interface=interface, shut=is_shut, epoch=epoch) for leaf in A.leaves
+        ]
+
+    fabric = wired(PEER)
+    for effect in (*shut(1, is_shut=True), *wiring(A)):
+        assert fabric.apply(effect) == ""
+    assert [one.port for one in fabric.mobility.stations()] == ["p"]
+
+    for effect in shut(2, is_shut=False):
+        assert fabric.apply(effect) == ""
+
+    assert {one.port for one in fabric.mobility.stations()} == {"a", "p"}
 
 
 def test_two_stations_with_one_mac_are_found_by_what_they_send() -> None:

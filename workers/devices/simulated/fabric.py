@@ -41,6 +41,7 @@ from workers.effects import (
     PortEffect,
     ResyncFlows,
     ResyncHost,
+    ShutInterface,
 )
 
 __all__ = ["Cable", "CableHost", "CableLeaf", "Fabric", "Performed", "Place", "SetHosts"]
@@ -197,6 +198,8 @@ class Fabric:
             if device is None:
                 raise ValueError(f"no device {act.device} with tables")
             tamper_with_table(device, act)
+            if act.device in self._leaves:
+                self._hear_all(act.device)
             return
         if act.host not in self._hosts:
             raise ValueError(f"no host {act.host}")
@@ -210,8 +213,7 @@ class Fabric:
         """Have a device hold what ``state`` says and nothing else. Raises KeyError for a device that is not cabled."""
         if isinstance(state, LeafState):
             self._leaves[state.leaf].restore(state)
-            for interface in [interface for leaf, interface in self._taken if leaf == state.leaf]:
-                self._hear(state.leaf, interface)
+            self._hear_all(state.leaf)
             return
         if isinstance(state, DeviceState):
             self._devices[state.device].restore(state.held)
@@ -351,7 +353,16 @@ class Fabric:
                 if leaf.entry(interface, vlan) != before:  # else nobody is heard who was not, and looking costs
                     self._hear(leaf.leaf, interface, vlan)
                 return Performed(error)
+            case ShutInterface(interface=interface):
+                error = leaf.apply(effect)
+                self._hear(leaf.leaf, interface)
+                return Performed(error)
         return Performed(leaf.apply(effect))
+
+    def _hear_all(self, leaf: str) -> None:
+        """The leaf hears who is below it now."""
+        for interface in [interface for name, interface in self._taken if name == leaf]:
+            self._hear(leaf, interface)
 
     def _hear(self, leaf: str, interface: str, vlan: int = 0) -> None:
         """The leaf hears who is below the interface now; ``vlan``: only who sends on this VLAN, or untagged."""
