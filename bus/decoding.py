@@ -39,6 +39,10 @@ class Sent:
     def __init__(self) -> None:
         self._sent: OrderedDict[bytes, tuple[str, Envelope]] = OrderedDict()
 
+    def __len__(self) -> int:
+        """How many are kept."""
+        return len(self._sent)
+
     def note(self, subject: str, data: bytes, envelope: Envelope) -> None:
         """``envelope`` goes to the log as ``data`` on ``subject``."""
         sent = self._sent
@@ -61,9 +65,10 @@ def decode_batch(raws: Iterable[Raw], sent: Sent | None = None) -> tuple[list[Re
     records: list[Recorded] = []
     rejects: list[Rejected] = []
     note = records.append
+    back = sent.back if sent else None
     for raw in raws:
         position, subject, data, stored_us = raw
-        own = sent.back(subject, data) if sent is not None else None
+        own = back(subject, data) if back is not None else None
         if own is not None:
             note(recorded(own, position, stored_us))
             continue

@@ -41,6 +41,9 @@ from projections.fold import NOTHING, Fold, Key, Table, Touched, on
 from projections.port_planes import enforced, still
 from projections.port_rows import PortRow, StaleClaimRow
 
+#: What is marked of a port that its planes depend on.
+OF_PLANES = frozenset({"bound", "unbound", "unplugged", "underlay_removed", "overlay_removed"})
+
 
 class Ports(Fold):
     """All ports that are not deleted, by id; ``gone`` are the ids that will never come back."""
@@ -389,7 +392,7 @@ class Ports(Fold):
         if row is None or getattr(row, flag):
             return NOTHING
         setattr(row, flag, True)
-        return self._changed(r, row)
+        return self._changed(r, row) if flag in OF_PLANES else self._noted(r, row)
 
     def _mark_gone(self, r: Recorded, e: PortEvent, flag: str) -> tuple[Touched, ...]:
         """As ``_mark``, and for claims that are over as well: something less is left of them."""
@@ -406,6 +409,10 @@ class Ports(Fold):
         if row.policy_by:
             row.underlay = enforced(row.underlay, row.policy_report, row.unplugged or row.underlay_removed)
         row.overlay = _plane(row.overlay_by, row.overlay_report, row.bound, row.overlay_removed)
+        return self._noted(r, row)
+
+    @staticmethod
+    def _noted(r: Recorded, row: PortRow) -> tuple[Touched, ...]:
         row.changed_us, row.orphan_seen_us = r.time_us, 0
         return (("ports", (row.port,)),)
 

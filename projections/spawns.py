@@ -88,13 +88,13 @@ class Spawns(Fold):
             return NOTHING
         row.port = e.port
         self._by_port[e.port] = row
-        return self._step(e, step_02_us=r.time_us)
+        return self._step(e, "step_02_us", r.time_us)
 
     @on(PortAllocated)
     def _step_3(self, r: Recorded, e: PortAllocated) -> tuple[Touched, ...]:
         if (e.instance,) not in self._rows:
             self._ready.setdefault(e.instance, e.port)
-        return self._step(e, step_03_us=r.time_us)
+        return self._step(e, "step_03_us", r.time_us)
 
     @on(PortDeleted)
     def _port_gone(self, r: Recorded, e: PortDeleted) -> tuple[Touched, ...]:
@@ -103,27 +103,30 @@ class Spawns(Fold):
 
     @on(PortRegistered)
     def _step_4(self, r: Recorded, e: PortRegistered) -> tuple[Touched, ...]:
-        return self._step(e, step_04_us=r.time_us)
+        return self._step(e, "step_04_us", r.time_us)
 
     @on(PortPlugged)
     def _steps_5_and_6(self, r: Recorded, e: PortPlugged) -> tuple[Touched, ...]:
-        return self._step(e, step_05_us=e.received_us, step_06_us=r.time_us)
+        first = self._step(e, "step_05_us", e.received_us)
+        return self._step(e, "step_06_us", r.time_us) or first
 
     @on(PortUnderlayReported)
     def _steps_7_and_8(self, r: Recorded, e: PortUnderlayReported) -> tuple[Touched, ...]:
-        return self._step(e, step_07_us=e.detected_us, step_08_us=r.time_us)
+        first = self._step(e, "step_07_us", e.detected_us)
+        return self._step(e, "step_08_us", r.time_us) or first
 
     @on(PortBindRequested)
     def _step_9(self, r: Recorded, e: PortBindRequested) -> tuple[Touched, ...]:
-        return self._step(e, step_09_us=r.time_us)
+        return self._step(e, "step_09_us", r.time_us)
 
     @on(PortBound)
     def _step_10(self, r: Recorded, e: PortBound) -> tuple[Touched, ...]:
-        return self._step(e, step_10_us=r.time_us)
+        return self._step(e, "step_10_us", r.time_us)
 
     @on(PortOverlayReported)
     def _steps_11_and_12(self, r: Recorded, e: PortOverlayReported) -> tuple[Touched, ...]:
-        return self._step(e, step_11_us=e.configured_us, step_12_us=r.time_us)
+        first = self._step(e, "step_11_us", e.configured_us)
+        return self._step(e, "step_12_us", r.time_us) or first
 
     @on(InstanceActive)
     def _step_13(self, r: Recorded, e: InstanceActive) -> tuple[Touched, ...]:
@@ -145,16 +148,12 @@ class Spawns(Fold):
         row = self._rows.get((e.instance,))
         return NOTHING if row is None or row.outcome else self._end(row, "failed", e.reason)
 
-    def _step(self, e: PortEvent, **times: int) -> tuple[Touched, ...]:
+    def _step(self, e: PortEvent, step: str, time_us: int) -> tuple[Touched, ...]:
         row = self._by_port.get(e.port)
-        if row is None:
+        if row is None or not time_us or getattr(row, step):
             return NOTHING
-        touched = NOTHING
-        for step, time_us in times.items():
-            if time_us and not getattr(row, step):
-                setattr(row, step, time_us)
-                touched = (("spawns", (row.instance,)),)
-        return touched
+        setattr(row, step, time_us)
+        return (("spawns", (row.instance,)),)
 
     def _end(self, row: SpawnRow, outcome: str, reason: str) -> tuple[Touched, ...]:
         row.outcome, row.reason = outcome, reason
