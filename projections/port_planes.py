@@ -1,6 +1,9 @@
-"""What becomes of a port's underlay and its reason where policy has a say. PURE."""
+"""What a port's planes are by what was reported, and what policy has a say in. PURE."""
 
 from projections.port_rows import PortRow
+
+#: What is marked of a port that its planes depend on.
+OF_PLANES = frozenset({"bound", "unbound", "unplugged", "underlay_removed", "overlay_removed"})
 
 
 def enforced(underlay: str, report: str, removed: bool) -> str:
@@ -15,3 +18,15 @@ def enforced(underlay: str, report: str, removed: bool) -> str:
 def still(row: PortRow, *others: str) -> str:
     """The reason that is still to be told: of what else is in error."""
     return row.reason if "ERROR" in others else ""
+
+
+def plane(by: str, report: str, bound: bool, removed: bool) -> str:
+    """One plane's status: what was last reported for the current claim, once the port is bound and while it lasts.
+
+    A plane that nobody reports does not apply, and is ACTIVE unless something on its side of the port failed.
+    """
+    if removed:
+        return "DOWN"
+    if not report:
+        return "DOWN" if by else "ACTIVE"
+    return report if bound or report == "ERROR" else "DOWN"

@@ -38,11 +38,8 @@ from bus.events import (
     PortUnplugged,
 )
 from projections.fold import NOTHING, Fold, Key, Table, Touched, on
-from projections.port_planes import enforced, still
+from projections.port_planes import OF_PLANES, enforced, plane, still
 from projections.port_rows import PortRow, StaleClaimRow
-
-#: What is marked of a port that its planes depend on.
-OF_PLANES = frozenset({"bound", "unbound", "unplugged", "underlay_removed", "overlay_removed"})
 
 
 class Ports(Fold):
@@ -405,25 +402,13 @@ class Ports(Fold):
         return (("stale_claims", (claim.port, claim.generation)),)
 
     def _changed(self, r: Recorded, row: PortRow) -> tuple[Touched, ...]:
-        row.underlay = _plane(row.underlay_by, row.underlay_report, row.bound, row.unplugged or row.underlay_removed)
+        row.underlay = plane(row.underlay_by, row.underlay_report, row.bound, row.unplugged or row.underlay_removed)
         if row.policy_by:
             row.underlay = enforced(row.underlay, row.policy_report, row.unplugged or row.underlay_removed)
-        row.overlay = _plane(row.overlay_by, row.overlay_report, row.bound, row.overlay_removed)
+        row.overlay = plane(row.overlay_by, row.overlay_report, row.bound, row.overlay_removed)
         return self._noted(r, row)
 
     @staticmethod
     def _noted(r: Recorded, row: PortRow) -> tuple[Touched, ...]:
         row.changed_us, row.orphan_seen_us = r.time_us, 0
         return (("ports", (row.port,)),)
-
-
-def _plane(by: str, report: str, bound: bool, removed: bool) -> str:
-    """One plane's status: what was last reported for the current claim, once the port is bound and while it lasts.
-
-    A plane that nobody reports does not apply, and is ACTIVE unless something on its side of the port failed.
-    """
-    if removed:
-        return "DOWN"
-    if not report:
-        return "DOWN" if by else "ACTIVE"
-    return report if bound or report == "ERROR" else "DOWN"
