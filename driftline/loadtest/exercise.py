@@ -245,7 +245,7 @@ class Exercise:
         )
         if runner is not None:
             return sample
-        elsewhere = await self._positions.lags()  # last: nobody knows how many will answer, so it waits for a while
+        elsewhere = await self._positions.lags(last)  # at the end: it waits, for nobody knows how many answer
         return msgspec.structs.replace(sample, lags=elsewhere | sample.lags)
 
 
