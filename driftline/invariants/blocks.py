@@ -44,7 +44,7 @@ class BlockBook:
         #: Requests for blocks and refusals of them, by id, and where they are in the log.
         self._requests: dict[str, tuple[HostBlockRequested, int]] = {}
         self._refusals: dict[str, tuple[HostBlockRefused, int]] = {}
-        #: Blocks and addresses that were given back, and where in the log that was last; addresses that were offered.
+        #: Blocks and addresses that were given back, and where in the log that was last; addresses offered since.
         self._freed: dict[str, int] = {}
         self._offered: set[str] = set()
 
@@ -116,6 +116,7 @@ class BlockBook:
     def _free(self, r: Recorded, claims: list[tuple[str, int]]) -> None:
         for one in (self.held.pop(key) for key in claims if key in self.held):
             self._freed[one.ip] = r.position
+            self._offered.discard(one.ip)
 
     def _exhausted(self, r: Recorded, e: HostBlockRefused) -> None:
         """A block is refused only if none was free all the time since it was asked for."""
