@@ -102,6 +102,16 @@ def test_step_runs_to_the_breakpoint_where_there_is_no_terminal(recording: Path)
         ask(recording, "step", "--at", "64", "--break", "bla")
 
 
+def test_a_breakpoint_is_looked_for_from_the_first_event_on(recording: Path) -> None:
+    first = f"event.type == {document(recording, 'step', '--at', '1')['event']['type'].rpartition('.')[0]}"
+    assert document(recording, "step", "--break", first)["position"] == 1
+    with pytest.raises(NotDone, match=rf"--break {first}: it does not become true after this event \(position 1\)"):
+        ask(recording, "step", "--at", "1", "--break", first)
+    never = "event.type == policy.created"
+    with pytest.raises(NotDone, match=f"--break {never}: it does not become true in this log"):
+        ask(recording, "step", "--break", never)
+
+
 def test_causes_as_of_a_position_know_nothing_that_came_later(recording: Path) -> None:
     def positions(branch: Any) -> list[int]:
         return [branch["told"]["position"], *(one for each in branch["branches"] for one in positions(each))]
