@@ -222,6 +222,19 @@ def test_a_time_that_has_not_come_is_refused(recording: Path) -> None:
             ask(recording, *question)
 
 
+def test_a_time_of_a_log_whose_clock_is_ahead_is_known(recording: Path, tmp_path: Path) -> None:
+    header, *messages = map(json.loads, recording_lines(recording))
+    ahead = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
+    messages[-1]["stored_us"] = messages[-1]["data"]["time_us"] = int(ahead.timestamp()) * 1_000_000
+    file = tmp_path / "ahead.jsonl"
+    file.write_text("".join(f"{json.dumps(one)}\n" for one in (header, *messages)))
+    assert document(file, "step", "--at", ahead.isoformat())["position"] == messages[-1]["position"]
+    assert document(file, "why", "db-0", "--as-of", ahead.isoformat())["position"] == messages[-1]["position"]
+    later = (ahead + timedelta(seconds=1)).isoformat()
+    with pytest.raises(UsageError, match="that time has not come yet"):
+        ask(file, "why", "db-0", "--as-of", later)
+
+
 def test_how_long_ago_is_counted_from_the_end_of_a_recording(recording: Path) -> None:
     ended_us = document(recording, "why", "db-0")["now_us"]
     answer = document(recording, "why", "db-0", "--as-of", "2m ago")
