@@ -285,7 +285,8 @@ async def exercising(
 
     ``leaves``: those that are broken on purpose, if something beside the profile may break some too.
     """
-    exercise = Exercise(stack, plane, limits, watcher or Watcher(), leaves or BrokenLeaves(stack, FaultPlan()))
+    leaves = leaves or BrokenLeaves(stack.connection, FaultPlan())
+    exercise = Exercise(stack, plane, limits, watcher or Watcher(), leaves)
     try:
         async with asyncio.TaskGroup() as tasks:
             watching = tasks.create_task(exercise.watch(), name="sample")
