@@ -160,7 +160,7 @@ def recording_lines(recording: Path) -> list[str]:
     return gzip.decompress(recording.read_bytes()).decode().splitlines()
 
 
-READERS = (
+ON_WHAT_IS_THERE = (
     "why x",
     "ports",
     "ports --as-of 1",
@@ -169,16 +169,22 @@ READERS = (
     "audit",
     "verify",
     "projections",
+    "projections rebuild",
+    "projections swap",
+    "projections rollback",
+    "projections drop 1",
     "record f.jsonl",
 )
 
 
-@pytest.mark.parametrize("command", READERS)
-def test_who_reads_makes_no_folder(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("command", ON_WHAT_IS_THERE)
+def test_who_works_on_what_is_there_makes_no_folder(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(cli, [*command.split(), "--data", "mistyped"])
     assert isinstance(result.exception, UsageError)
-    assert str(result.exception) == "--data mistyped: there is no such folder, so there is nothing to read"
+    assert str(result.exception) == "--data mistyped: there is no such folder, and this command makes none"
     assert not (tmp_path / "mistyped").exists()
 
 
