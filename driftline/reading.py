@@ -13,6 +13,7 @@ from bus.envelope import now_us
 from bus.log import Checkpoints, RawLog
 from bus.recording import open_recording
 from driftline.book import Book, open_book
+from driftline.book.events import END
 from driftline.errors import UsageError
 from driftline.stack import Options, existing, open_bus, open_stack
 from driftline.state import State, Then
@@ -103,13 +104,13 @@ def position_of(book: Book, as_of: str, option: str = "--as-of", *, now_us: int 
         if position > book.last:
             raise UsageError(f"{option} {as_of}: the log ends at position {book.last}")
         return position
-    return book.position_at(_time(as_of, option, now_us))
+    return book.position_at(_time(book, as_of, option, now_us))
 
 
 def moment_of(past: Past, reading: Reading) -> int:
     """The time as of which to answer, microseconds: now, that of a recording's end, or what ``--as-of`` says."""
     if reading.as_of and not reading.as_of.isdecimal():
-        return _time(reading.as_of, "--as-of", past.now_us)
+        return _time(past.book, reading.as_of, "--as-of", past.now_us)
     if not reading.as_of and reading.file is None:
         return now_us()
     return _end_us(past.book, past.position)
@@ -121,7 +122,13 @@ def _end_us(book: Book, position: int) -> int:
     return (last.stored_us or last.time_us) if last is not None else now_us()
 
 
-def _time(text: str, option: str, until_us: int | None) -> int:
+def _newest_us(book: Book) -> int:
+    """The time of the newest event, by the clock of who stored it or of who said it, microseconds; 0 if none."""
+    newest = book.event(book.position_at(END))
+    return max(newest.stored_us, newest.time_us) if newest is not None else 0
+
+
+def _time(book: Book, text: str, option: str, until_us: int | None) -> int:
     """The time that ``text`` means, microseconds; how long ago is counted from ``until_us``, else from now."""
     ago = _AGO.fullmatch(text.strip())
     if ago:
@@ -131,6 +138,6 @@ def _time(text: str, option: str, until_us: int | None) -> int:
     except ValueError as error:
         raise UsageError(f"{option} {text!r}: neither a position, an ISO 8601 time, nor like 10m or 2h ago") from error
     time_us = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000_000)
-    if time_us > now_us():
+    if time_us > max(now_us(), _newest_us(book)):  # other machines' clocks may be ahead of this one's
         raise UsageError(f"{option} {text}: that time has not come yet, so no log knows of it")
     return time_us

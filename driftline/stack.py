@@ -36,9 +36,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def existing(options: Options) -> Options:
-    """``options`` of a command that reads: it makes no folder. Raises UsageError for a ``data`` that is none."""
+    """``options`` of a command on what is there already: it makes no folder. Raises UsageError if there is none."""
     if options.data is not None and not options.data.is_dir():
-        raise UsageError(f"--data {options.data}: there is no such folder, so there is nothing to read")
+        raise UsageError(f"--data {options.data}: there is no such folder, and this command makes none")
     return options
 
 

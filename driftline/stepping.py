@@ -153,13 +153,13 @@ def same_story(book: Book, r: Recorded, *, back: bool) -> Recorded | None:
 
 
 async def hits(
-    book: Book, predicate: Predicate, r: Recorded, judge: Judge, *, back: bool
+    book: Book, predicate: Predicate, position: int, judge: Judge, *, back: bool
 ) -> AsyncIterator[tuple[int, Recorded | None]]:
-    """Look for the nearest event at which ``predicate`` becomes true, window by window.
+    """Look for the nearest event after ``position``, or before, at which ``predicate`` becomes true.
 
-    Yields how far it has looked, and at the end the event, if there is one.
+    Goes window by window; yields how far it has looked, and at the end the event, if there is one.
     """
-    for after, until in _windows(book, r, back=back):
+    for after, until in _windows(book, position, back=back):
         found = list(islice(becomes_true(book, predicate, after, until, judge), None if back else 1))
         if found:
             yield found[-1].position, found[-1]
@@ -172,27 +172,31 @@ def breakpoint_of(book: Book, text: str) -> Predicate:
     return parse(text, lambda table, key: key_in(book, book.last, table, key))
 
 
-def no_hit(text: str, predicate: Predicate, judge: Judge, *, back: bool) -> str:
-    """What to say once ``hits`` has found nothing: after an invariant that broke, others are not judged."""
+def no_hit(text: str, predicate: Predicate, judge: Judge, where: str) -> str:
+    """What to say once ``hits`` has found nothing ``where`` it looked: after one that broke, no invariant is judged."""
     if predicate.judges and judge.violation is not None:
         return f"{text}: not found; nothing is judged after position {judge.position}: {judge.violation}"
-    return f"{text}: it does not become true {'before' if back else 'after'} this event"
+    return f"{text}: it does not become true {where}"
 
 
-async def run_to(book: Book, text: str, r: Recorded) -> Recorded:
-    """The first event after ``r`` at which ``text`` becomes true. Raises as ``breakpoint_of``, and NotDone."""
+async def run_to(book: Book, text: str, position: int) -> Recorded:
+    """The first event after ``position``, 0 for the beginning of the log, at which ``text`` becomes true.
+
+    Raises as ``breakpoint_of``, and NotDone.
+    """
     predicate, judge = breakpoint_of(book, text), Judge(book)
-    async for _, found in hits(book, predicate, r, judge, back=False):
+    async for _, found in hits(book, predicate, position, judge, back=False):
         if found is not None:
             return found
-    raise NotDone(f"--break {no_hit(text, predicate, judge, back=False)} (position {r.position})")
+    where = f"after this event (position {position})" if position else "in this log"
+    raise NotDone(f"--break {no_hit(text, predicate, judge, where)}")
 
 
-def _windows(book: Book, r: Recorded, *, back: bool) -> Iterable[tuple[int, int]]:
+def _windows(book: Book, position: int, *, back: bool) -> Iterable[tuple[int, int]]:
     if back:
-        ends = range(r.position - 1, 0, -WINDOW)
+        ends = range(position - 1, 0, -WINDOW)
         return ((max(end - WINDOW, 0), end) for end in ends)
-    return ((first, min(first + WINDOW, book.last)) for first in range(r.position, book.last, WINDOW))
+    return ((first, min(first + WINDOW, book.last)) for first in range(position, book.last, WINDOW))
 
 
 def _nearest(records: Iterable[Recorded], r: Recorded, *, back: bool) -> Recorded | None:

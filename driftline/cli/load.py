@@ -249,7 +249,7 @@ async def _load(options: Options, world: WorldChoice, wanted: Load, faults: Faul
             raise UsageError("--scope leaf-pair: needs devices of its own; those that run may have faults that it ends")
         chaos = _chaos(known, wanted)
         panel = exits.enter_context(Panel(_total(known, wanted)))
-        leaves = BrokenLeaves(stack, faults)
+        leaves = BrokenLeaves(stack.connection, faults)
         exercise = await exits.enter_async_context(exercising(stack, plane, wanted.limits, panel, leaves))
         exercise.may_fail = any(fault.what == "break" for fault in chaos)
         disturbing = disturb(parts, leaves, chaos, exercise.marks.append) if parts is not None else None

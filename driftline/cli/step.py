@@ -24,7 +24,7 @@ def step(reading: Reading, at: str, breakpoint_at: str, as_json: bool) -> None:
 
     Shows the event with what led to it, the rows before and after it, and Figure 10 or 11 as far as it had got. The
     keys are below the panes. Without a terminal, or with --json, it prints the panes of one event: the one at --at, or
-    with --break the first one after that at which PREDICATE becomes true.
+    with --break the first one after that (without --at, of all) at which PREDICATE becomes true.
     """
     if reading.as_of:
         raise UsageError("--as-of: step has --at")
@@ -38,7 +38,7 @@ async def _step(reading: Reading, at: str, breakpoint_at: str, *, as_json: bool)
             await _interactive(past, r, breakpoint_at)
             return
         if breakpoint_at:
-            r = await run_to(past.book, breakpoint_at, r)
+            r = await run_to(past.book, breakpoint_at, r.position if at else 0)  # the first event counts
         if as_json:
             print_json(panes(past.book, r))
         else:

@@ -1,7 +1,7 @@
 """Invariants 1, 8, 14, 17 and 21 of hosts with a local IPAM: whose block is whose, and who knows the way to it."""
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 
 from bus.envelope import Recorded
@@ -44,7 +44,7 @@ class BlockBook:
         #: Requests for blocks and refusals of them, by id, and where they are in the log.
         self._requests: dict[str, tuple[HostBlockRequested, int]] = {}
         self._refusals: dict[str, tuple[HostBlockRefused, int]] = {}
-        #: Blocks and addresses that were given back, and where in the log that was last; addresses that were offered.
+        #: Blocks and addresses that were given back, and where in the log that was last; addresses offered since.
         self._freed: dict[str, int] = {}
         self._offered: set[str] = set()
 
@@ -116,6 +116,7 @@ class BlockBook:
     def _free(self, r: Recorded, claims: list[tuple[str, int]]) -> None:
         for one in (self.held.pop(key) for key in claims if key in self.held):
             self._freed[one.ip] = r.position
+            self._offered.discard(one.ip)
 
     def _exhausted(self, r: Recorded, e: HostBlockRefused) -> None:
         """A block is refused only if none was free all the time since it was asked for."""
@@ -128,10 +129,10 @@ class BlockBook:
         for network in self._asked_for(request, since):
             self.exercised[17] += 1
             subnet = ipaddress.IPv4Network(self._ledger.subnets[self._ledger.subnet_of[network.network]].cidr)
-            for block in subnet.subnets(new_prefix=network.block_length or BLOCK_LENGTH):
-                if not any(block.overlaps(one) for one in busy):
-                    text = f"{e.host} is refused a block of {network.network}, and {block} is free"
-                    raise Violation(17, text, position=r.position)
+            block = free_block(subnet, network.block_length or BLOCK_LENGTH, busy)
+            if block is not None:
+                text = f"{e.host} is refused a block of {network.network}, and {block} is free"
+                raise Violation(17, text, position=r.position)
 
     def _asked_for(self, request: HostBlockRequested | HostBlockRefused, before: int) -> list[NetworkCreated]:
         """The networks that a request for a block may mean, of those that have a subnet."""
@@ -193,6 +194,26 @@ class BlockBook:
         for cidr, block in self.blocks.items():
             if name == block.host and cidr not in table.own():
                 raise Violation(21, f"{name} does not know that block {cidr} is its own")
+
+
+def free_block(
+    subnet: ipaddress.IPv4Network, length: int, busy: Iterable[ipaddress.IPv4Network]
+) -> ipaddress.IPv4Network | None:
+    """The first /``length`` of ``subnet`` that overlaps none of ``busy``; None if there is none, or none that large.
+
+    Blocks are told by their numbers, so it takes as long as there are blocks and busy ones, not each with each.
+    """
+    if length < subnet.prefixlen:
+        return None
+    shift = subnet.max_prefixlen - length
+    first, last = int(subnet.network_address), int(subnet.broadcast_address)
+    taken: set[int] = set()
+    for one in busy:
+        if one.overlaps(subnet):
+            low, high = max(int(one.network_address), first), min(int(one.broadcast_address), last)
+            taken.update(range(low >> shift, (high >> shift) + 1))
+    number = next((n for n in range(first >> shift, (last >> shift) + 1) if n not in taken), None)
+    return None if number is None else ipaddress.IPv4Network((number << shift, length))
 
 
 def _tables(fabric: Fabric) -> Iterator[tuple[str, BlockTable]]:

@@ -245,7 +245,7 @@ class Exercise:
         )
         if runner is not None:
             return sample
-        elsewhere = await self._positions.lags()  # last: nobody knows how many will answer, so it waits for a while
+        elsewhere = await self._positions.lags(last)  # at the end: it waits, for nobody knows how many answer
         return msgspec.structs.replace(sample, lags=elsewhere | sample.lags)
 
 
@@ -285,7 +285,8 @@ async def exercising(
 
     ``leaves``: those that are broken on purpose, if something beside the profile may break some too.
     """
-    exercise = Exercise(stack, plane, limits, watcher or Watcher(), leaves or BrokenLeaves(stack, FaultPlan()))
+    leaves = leaves or BrokenLeaves(stack.connection, FaultPlan())
+    exercise = Exercise(stack, plane, limits, watcher or Watcher(), leaves)
     try:
         async with asyncio.TaskGroup() as tasks:
             watching = tasks.create_task(exercise.watch(), name="sample")

@@ -165,13 +165,14 @@ class Stepper(App[None]):
 
     @work(exclusive=True, group="run")
     async def _run_to(self, predicate: Predicate, *, back: bool) -> None:
-        async for position, found in stepping.hits(self.book, predicate, self.r, self._judge, back=back):
+        async for position, found in stepping.hits(self.book, predicate, self.r.position, self._judge, back=back):
             if found is not None:
                 self.show(found)
                 return
             self.say(f"looked as far as {position} of {self.book.last} (escape stops)")
             await asyncio.sleep(0)  # let keys and the screen have their turn
-        self.say(stepping.no_hit(self.breakpoint_text, predicate, self._judge, back=back))
+        where = "before this event" if back else "after this event"
+        self.say(stepping.no_hit(self.breakpoint_text, predicate, self._judge, where))
 
     def _to(self, r: Recorded | None, otherwise: str) -> None:
         if r is None:

@@ -1,6 +1,7 @@
 """Violations of each invariant, planted into a tale: each must be found, and named."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -28,6 +29,7 @@ from bus.events import (
     PolicyApplied,
     PolicyCreated,
     PolicyCreateRequested,
+    PortAddressOffered,
     PortBound,
     PortCreateRequested,
     PortEniAttached,
@@ -40,6 +42,7 @@ from bus.events import (
     PortUnbound,
     PortUnderlayRemoved,
     PortUnderlayReported,
+    PortUnplugged,
     SubnetCreated,
 )
 from driftline.invariants import Violation
@@ -294,8 +297,8 @@ def refused_though_there_is_room(tale: Tale) -> None:
     tale.say(PortRefused(port="i1-0", az=AZ, host="h1", instance="i1", reason=reason, field="label", value="prod"))
 
 
-def blocks(tale: Tale) -> None:
-    """A network with one block, which h1 has asked for and got."""
+def blocks(tale: Tale, *reserved: str) -> None:
+    """A network with one block, which h1 has asked for and got; ``reserved`` of its addresses are never given out."""
     tale.say(NetworkCreated(network="n2", vpc="v1", model="host-local-bgp", block_length=29, labels=("pods",)))
     tale.say(SubnetCreated(subnet="s2", network="n2", cidr="10.0.9.0/29", gateway="10.0.9.1"))
     tale.say(HostBlockRequested(host="h1", az=AZ, network=None, label="pods"), id="asked")
@@ -310,6 +313,7 @@ def blocks(tale: Tale) -> None:
         model="host-local-bgp",
         cidr="10.0.9.0/29",
         gateway="10.0.9.1",
+        reserved=reserved,
     )
     tale.say(assigned, cause="asked")
     tale.say(HostBlockAnnounced(host="h1", az=AZ, cidrs=("10.0.9.0/29",)))
@@ -336,6 +340,32 @@ def a_block_refused_though_one_is_free(tale: Tale) -> None:
 def a_port_refused_though_the_host_has_an_address(tale: Tale) -> None:
     blocks(tale)
     no_block(tale, "h1")
+
+
+def the_last_address_is_offered_and_claimed(tale: Tale) -> None:
+    """It is the only one of h1's block; port i1-0 gets it."""
+    blocks(tale, *(f"10.0.9.{n}" for n in range(3, 7)))
+    address: dict[str, Any] = {"subnet": "s2", "ip": "10.0.9.2", "prefix_length": 29, "gateway": "10.0.9.1"}
+    tale.say(PortAddressOffered(port="i1-0", az=AZ, host="h1", name="i1", instance="i1", **address), id="offer")
+    routed: dict[str, Any] = {"network": "n2", "model": "host-local-bgp", "vlan": 0, "vni": 0, "overlay_by": ""}
+    tale.say(allocated(1, **address, **routed, physical_network=""), cause="offer")
+
+
+def a_port_refused_though_what_was_offered_is_free_again(tale: Tale) -> None:
+    the_last_address_is_offered_and_claimed(tale)
+    tale.say(InstanceTerminating(instance="i1", az=AZ, host="h1"))
+    tale.report(PortUnbound, "i1-0", vlan=0, vni=0)
+    tale.report(PortUnplugged, "i1-0")
+    tale.report(PortUnderlayRemoved, "i1-0")
+    tale.say(msgspec.structs.replace(gone("h1"), subnet="s2", ip="10.0.9.2", physical_network="", vni=0))
+    no_block(tale, "h1")
+
+
+def test_a_host_whose_last_address_is_held_is_refused() -> None:
+    tale = Tale()
+    the_last_address_is_offered_and_claimed(tale)
+    no_block(tale, "h1")
+    assert tale.auditor.exercised[17] == 3  # by label, of a block, of an address
 
 
 def test_a_host_without_a_block_is_refused_where_there_is_none() -> None:
@@ -547,6 +577,7 @@ PLANTED: tuple[tuple[int, Callable[[Tale], None]], ...] = (
     *((16, an_undeclared_edge), (16, a_count_of_figure_8_that_is_off)),
     *((17, a_network_without_the_label), (17, refused_though_there_is_room)),
     *((17, a_block_refused_though_one_is_free), (17, a_port_refused_though_the_host_has_an_address)),
+    (17, a_port_refused_though_what_was_offered_is_free_again),
     *((18, cleared_without_the_host_s_word), (18, cleared_without_the_leaves_word), (18, the_old_host_holds_on)),
     *((19, a_port_that_waits_for_ever), (20, a_failed_spawn_that_keeps_its_port)),
     *((20, a_device_that_holds_a_freed_port), (20, something_left_after_all_was_deleted)),

@@ -102,6 +102,16 @@ def test_step_runs_to_the_breakpoint_where_there_is_no_terminal(recording: Path)
         ask(recording, "step", "--at", "64", "--break", "bla")
 
 
+def test_a_breakpoint_is_looked_for_from_the_first_event_on(recording: Path) -> None:
+    first = f"event.type == {document(recording, 'step', '--at', '1')['event']['type'].rpartition('.')[0]}"
+    assert document(recording, "step", "--break", first)["position"] == 1
+    with pytest.raises(NotDone, match=rf"--break {first}: it does not become true after this event \(position 1\)"):
+        ask(recording, "step", "--at", "1", "--break", first)
+    never = "event.type == policy.created"
+    with pytest.raises(NotDone, match=f"--break {never}: it does not become true in this log"):
+        ask(recording, "step", "--break", never)
+
+
 def test_causes_as_of_a_position_know_nothing_that_came_later(recording: Path) -> None:
     def positions(branch: Any) -> list[int]:
         return [branch["told"]["position"], *(one for each in branch["branches"] for one in positions(each))]
@@ -150,7 +160,7 @@ def recording_lines(recording: Path) -> list[str]:
     return gzip.decompress(recording.read_bytes()).decode().splitlines()
 
 
-READERS = (
+ON_WHAT_IS_THERE = (
     "why x",
     "ports",
     "ports --as-of 1",
@@ -159,16 +169,22 @@ READERS = (
     "audit",
     "verify",
     "projections",
+    "projections rebuild",
+    "projections swap",
+    "projections rollback",
+    "projections drop 1",
     "record f.jsonl",
 )
 
 
-@pytest.mark.parametrize("command", READERS)
-def test_who_reads_makes_no_folder(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("command", ON_WHAT_IS_THERE)
+def test_who_works_on_what_is_there_makes_no_folder(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(cli, [*command.split(), "--data", "mistyped"])
     assert isinstance(result.exception, UsageError)
-    assert str(result.exception) == "--data mistyped: there is no such folder, so there is nothing to read"
+    assert str(result.exception) == "--data mistyped: there is no such folder, and this command makes none"
     assert not (tmp_path / "mistyped").exists()
 
 
@@ -210,6 +226,19 @@ def test_a_time_that_has_not_come_is_refused(recording: Path) -> None:
     for question in (["ports", "--as-of", later], ["why", "db-0", "--as-of", later], ["diff", "0", later]):
         with pytest.raises(UsageError, match="that time has not come yet"):
             ask(recording, *question)
+
+
+def test_a_time_of_a_log_whose_clock_is_ahead_is_known(recording: Path, tmp_path: Path) -> None:
+    header, *messages = map(json.loads, recording_lines(recording))
+    ahead = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
+    messages[-1]["stored_us"] = messages[-1]["data"]["time_us"] = int(ahead.timestamp()) * 1_000_000
+    file = tmp_path / "ahead.jsonl"
+    file.write_text("".join(f"{json.dumps(one)}\n" for one in (header, *messages)))
+    assert document(file, "step", "--at", ahead.isoformat())["position"] == messages[-1]["position"]
+    assert document(file, "why", "db-0", "--as-of", ahead.isoformat())["position"] == messages[-1]["position"]
+    later = (ahead + timedelta(seconds=1)).isoformat()
+    with pytest.raises(UsageError, match="that time has not come yet"):
+        ask(file, "why", "db-0", "--as-of", later)
 
 
 def test_how_long_ago_is_counted_from_the_end_of_a_recording(recording: Path) -> None:
