@@ -41,8 +41,15 @@ def refused(count: int) -> int:
     tale.say(SubnetCreated(subnet="s2", network="n2", cidr=str(subnet), gateway="10.1.0.1"))
     for block in subnet.subnets(new_prefix=LENGTH):
         assigned = HostBlockAssigned(
-            **{"host": "h1", "az": AZ, "network": "n2", "subnet": "s2", "vpc": "v1", "vrf": "vrf1"},
-            **{"model": "host-local-bgp", "cidr": str(block), "gateway": str(block.network_address + 1)},
+            host="h1",
+            az=AZ,
+            network="n2",
+            subnet="s2",
+            vpc="v1",
+            vrf="vrf1",
+            model="host-local-bgp",
+            cidr=str(block),
+            gateway=str(block.network_address + 1),
         )
         tale.say(assigned)
     tale.say(HostBlockRequested(host="h2", az=AZ, network="n2"), id="asked")
