@@ -348,7 +348,7 @@ def the_last_address_is_offered_and_claimed(tale: Tale) -> None:
     address: dict[str, Any] = {"subnet": "s2", "ip": "10.0.9.2", "prefix_length": 29, "gateway": "10.0.9.1"}
     tale.say(PortAddressOffered(port="i1-0", az=AZ, host="h1", name="i1", instance="i1", **address), id="offer")
     routed: dict[str, Any] = {"network": "n2", "model": "host-local-bgp", "vlan": 0, "vni": 0, "overlay_by": ""}
-    tale.say(allocated(1, **address, **routed, physical_network=""), cause="offer")
+    tale.say(allocated(1, **address, **routed, physical_network="h1"), cause="offer")
 
 
 def a_port_refused_though_what_was_offered_is_free_again(tale: Tale) -> None:
@@ -357,7 +357,7 @@ def a_port_refused_though_what_was_offered_is_free_again(tale: Tale) -> None:
     tale.report(PortUnbound, "i1-0", vlan=0, vni=0)
     tale.report(PortUnplugged, "i1-0")
     tale.report(PortUnderlayRemoved, "i1-0")
-    tale.say(msgspec.structs.replace(gone("h1"), subnet="s2", ip="10.0.9.2", physical_network="", vni=0))
+    tale.say(msgspec.structs.replace(gone("h1"), subnet="s2", ip="10.0.9.2", physical_network="h1", vni=0))
     no_block(tale, "h1")
 
 
