@@ -50,8 +50,6 @@ async def current_projections(stack: Stack) -> AsyncIterator[None]:
         await _wait_a_little(stack)
         yield
         return
-    if not stack.servers.nats_found and stack.servers.data is None:
-        log.warning("no driftline runs: this is an empty one of its own (start `driftline up`, or give --data)")
     async with only_projector(stack) as projector:
         await projector.wait_for(await stack.log.last_position())
         yield

@@ -36,9 +36,16 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def existing(options: Options) -> Options:
-    """``options`` of a command on what is there already: it makes no folder. Raises UsageError if there is none."""
+    """``options`` of a command on what is there already. Raises UsageError if nothing is.
+
+    It makes no folder and no log: somebody whose driftline has just died would be told about an empty one.
+    """
     if options.data is not None and not options.data.is_dir():
         raise UsageError(f"--data {options.data}: there is no such folder, and this command makes none")
+    if not (options.data or options.nats or options.postgres) and discovery.find(None) is None:
+        raise UsageError(
+            "no driftline runs here: give --nats or --data, or --log where there is one (or start `driftline up`)"
+        )
     return options
 
 

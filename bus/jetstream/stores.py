@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 import msgspec
+import structlog
 
 from bus.envelope import Rejected
 from bus.errors import LogMismatch, LogUnavailable
@@ -40,6 +41,8 @@ _REJECTED = msgspec.json.Decoder(Rejected)
 #: How much of a rejected message is kept, bytes.
 DATA_MAX = 64 * 1024
 
+log = structlog.get_logger("bus")
+
 
 class JetStreamCheckpoints:
     """Implements ``bus.log.Checkpoints``: the last message of a subject per name."""
@@ -53,7 +56,11 @@ class JetStreamCheckpoints:
         found = await self._connection.ask(f"$JS.API.DIRECT.GET.{CHECKPOINTS}", {"last_by_subj": subject})
         if (found.headers or {}).get("Status") == "404":
             return 0
-        return msgspec.json.decode(found.data, type=_Checkpoint).position
+        try:
+            return msgspec.json.decode(found.data, type=_Checkpoint).position
+        except msgspec.MsgspecError as error:  # not ours; a checkpoint that is too old costs time only
+            log.warning("a checkpoint that is none", subject=subject, reason=str(error))
+            return 0
 
     async def save(self, name: str, position: int) -> None:
         data = msgspec.json.encode(_Checkpoint(name, position))
@@ -66,6 +73,7 @@ class JetStreamBeats:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._acks = Acks(connection)
+        self._told: set[str] = set()  # the subjects of what could not be understood
 
     async def beat(self, agent: str, hosts: Iterable[str], time_us: int) -> None:
         data = msgspec.json.encode(_Beat(agent, list(hosts), time_us))
@@ -80,10 +88,22 @@ class JetStreamBeats:
             found = await self._connection.ask(f"$JS.API.DIRECT.GET.{BEATS}", {"last_by_subj": subject})
             if not found.data:  # forgotten meanwhile
                 continue
-            beat = msgspec.json.decode(found.data, type=_Beat)
+            beat = self._understood(subject, found.data)
+            if beat is None:
+                continue
             for host in beat.hosts:
                 heard[host] = max(beat.time_us, heard.get(host, 0))
         return heard
+
+    def _understood(self, subject: str, data: bytes) -> _Beat | None:
+        """The beat in ``data``. What is none is told of once and holds up nobody: whoever may publish can say it."""
+        try:
+            return msgspec.json.decode(data, type=_Beat)
+        except msgspec.MsgspecError as error:
+            if subject not in self._told:
+                self._told.add(subject)
+                log.warning("a beat that is none", subject=subject, reason=str(error))
+            return None
 
 
 class JetStreamQuarantine:
@@ -119,7 +139,10 @@ class JetStreamQuarantine:
         for sequence in range(1, int(info["state"]["last_seq"]) + 1):
             found = await self._connection.ask(f"$JS.API.DIRECT.GET.{QUARANTINE}", {"seq": sequence})
             if found.data:
-                kept.append(_REJECTED.decode(found.data))
+                try:
+                    kept.append(_REJECTED.decode(found.data))
+                except msgspec.MsgspecError as error:  # somebody else put it there
+                    log.warning("no entry of the quarantine", sequence=sequence, reason=str(error))
         return sorted(kept, key=lambda one: one.position)
 
 

@@ -14,7 +14,16 @@ from structlog.testing import capture_logs
 from bus.embedded import EmbeddedServer, embedded_nats
 from bus.envelope import Envelope, Rejected, encode
 from bus.errors import BusClosed, CallFailed, LogMismatch, LogUnavailable, NoReply, NoResponder
-from bus.jetstream import Connection, JetStreamCheckpoints, JetStreamLog, JetStreamQuarantine, connect, consumer, rpc
+from bus.jetstream import (
+    Connection,
+    JetStreamBeats,
+    JetStreamCheckpoints,
+    JetStreamLog,
+    JetStreamQuarantine,
+    connect,
+    consumer,
+    rpc,
+)
 from bus.jetstream import connection as connection_module
 from bus.jetstream.log import BATCH_MIN
 from bus.jetstream.streams import LOG, check_server
@@ -331,6 +340,26 @@ async def test_quarantine(tmp_path: Path) -> None:
             await quarantine.put(rejects)
             await quarantine.put([])
             assert await quarantine.list() == rejects[::-1]
+
+
+@pytest.mark.parametrize("data", [b"garbage", b"{}", b"\xff"])
+async def test_what_anybody_puts_beside_the_log_holds_up_nobody(connection: Connection, data: bytes) -> None:
+    beats, checkpoints = JetStreamBeats(connection), JetStreamCheckpoints(connection)
+    quarantine = JetStreamQuarantine(connection)
+    rejected = Rejected(position=7, subject="dl.x", reason="no JSON", data=b"x", malformed=True, time_us=7)
+    await beats.beat("one", ["h1"], 5)
+    await quarantine.put([rejected])
+    for subject in ("beat.x", "quarantine.x", "checkpoint.nova"):
+        await connection.publish(subject, data)
+    await connection.client.flush()
+    with capture_logs() as told:
+        for _ in range(2):
+            assert await beats.heard() == {"h1": 5}
+            assert await quarantine.list() == [rejected]
+            assert await checkpoints.load("nova") == 0
+    assert [one["subject"] for one in told if one["event"] == "a beat that is none"] == ["beat.x"]
+    await checkpoints.save("nova", 3)
+    assert await checkpoints.load("nova") == 3
 
 
 async def test_rpc(connection: Connection) -> None:
