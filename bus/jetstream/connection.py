@@ -115,6 +115,7 @@ class Connection:
         _check_url(self.url)
         try:
             async with asyncio.timeout(CONNECT_S):  # nats-py can hang here, and would try for ever
+                await _resolve(self.url)
                 await self.client.connect(
                     self.url,
                     name=self._name,
@@ -305,6 +306,12 @@ def _check_url(url: str) -> None:
         usable = False
     if not usable:
         raise LogUnavailable(f"{url!r} is no NATS URL, e.g. nats://127.0.0.1:4222")
+
+
+async def _resolve(url: str) -> None:
+    """Raise OSError if the host has no address: nats-py would ask again and again, and leave an answer unheard."""
+    parts = urlsplit(url)
+    await asyncio.get_running_loop().getaddrinfo(parts.hostname, parts.port)
 
 
 def _text(error: BaseException) -> str:
