@@ -100,9 +100,11 @@ class Guard:
 
         At its start it has removed the folder that there was.
         """
-        if not self.spec["staging"] or not _has_room():
+        if not self.spec["staging"]:
             return
-        self._unstage()
+        self._unstage()  # also where there is no room now: a link that leads nowhere would fail each batch
+        if not _has_room():
+            return
         with contextlib.suppress(OSError):  # no such links there, or a client was quicker: on disk until the next start
             self.memory.mkdir(mode=0o700)
             self.staging.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
