@@ -164,7 +164,7 @@ def plan(
         event = _spawn(instance, index, azs, targets, row.host, _az_of(row, host_azs))
         requests.append(TimedRequest((row.created_s - start_s) / speed, "spawn", instance, event))
         if row.deleted_s is not None:
-            requests.append(_delete((row.deleted_s - start_s) / speed, instance))
+            requests.append(deletion((row.deleted_s - start_s) / speed, instance))
     return sorted(requests, key=lambda request: request.at_s)
 
 
@@ -238,7 +238,8 @@ def _spawn(
     )
 
 
-def _delete(at_s: float, instance: str) -> TimedRequest:
+def deletion(at_s: float, instance: str) -> TimedRequest:
+    """The request that ``instance`` goes, due ``at_s`` after the plan begins."""
     return TimedRequest(at_s, "delete", instance, InstanceDeleteRequested(instance=instance))
 
 

@@ -5,7 +5,7 @@ from typing import cast
 import click
 
 from driftline.cli.common import people, print_json, run, server_options
-from driftline.cli.load import new_prefix
+from driftline.cli.load_plan import new_prefix
 from driftline.cli.load_report import finish, show_report
 from driftline.cli.panel import Panel
 from driftline.cli.plane_options import faults_option

@@ -4,8 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-import uuid
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -14,25 +13,27 @@ import click
 import msgspec
 
 from driftline.bench.limits import log_alone
-from driftline.cli.common import print_json, print_table, progress_console, run, server_options
+from driftline.cli.common import print_json, progress_console, run, server_options
 from driftline.cli.load_options import check_random, check_use
-from driftline.cli.load_report import finish, show_partial, show_report
+from driftline.cli.load_plan import Load, asked, phases_of, places_of, total
+from driftline.cli.load_report import finish, show_comparison, show_partial, show_report
 from driftline.cli.numbers import POSITIVE
 from driftline.cli.panel import Panel
 from driftline.cli.plane_options import faults_option
 from driftline.discovery import find
 from driftline.errors import NotDone, UsageError
 from driftline.loadtest.chaos import Fault, drawn, parse_chaos
-from driftline.loadtest.cluster import ROLES, cluster
+from driftline.loadtest.cluster import FABRIC_ROLES, cluster
 from driftline.loadtest.compare import compare, read_document, read_run
 from driftline.loadtest.disturbing import disturb
-from driftline.loadtest.exercise import Exercise, Limits, Places, check, exercising
+from driftline.loadtest.exercise import Exercise, Limits, check, exercising
 from driftline.loadtest.leaves import BrokenLeaves
 from driftline.loadtest.page import page
-from driftline.loadtest.profile import SCOPES, LeavesFail, Phase, Shape, found, named
+from driftline.loadtest.profile import SCOPES, LeavesFail, found, named
 from driftline.loadtest.report import INTERRUPTED, Partial, Report, partial
 from driftline.observing.process import looked_at, observed_as
 from driftline.observing.settings import Settings
+from driftline.parts import all_workers
 from driftline.plane import Setup, working_plane
 from driftline.stack import Options, open_bus, open_stack
 from driftline.trace import Target, TraceRow, read_trace
@@ -47,29 +48,6 @@ EVENTS_PER_SPAWN = 11
 #: A burst of so many, on servers of its own, is told as a share of what the log alone does with at most so many events:
 #: all of them are in memory at once.
 LIMIT_FROM, LIMIT_EVENTS_MAX = 1000, 50_000
-
-
-class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person said about a load. ``instances``: in each zone."""
-
-    profile: str
-    instances: int | None
-    rows: list[TraceRow]
-    rate: float
-    lives_s: float
-    size: int
-    scope: str
-    seed: int
-    target: Target | None
-    limits: Limits
-    flat_out: bool
-    measure_limit: bool | None
-    out: Path | None
-    html: Path | None
-    chaos: str
-    chaos_every_s: float
-    apart: bool
-    timeout_s: float
 
 
 @click.group(invoke_without_command=True)
@@ -89,7 +67,9 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--host-column", help="Pin each pod to the host named in this column.")
 @click.option("--speed", type=POSITIVE, help="Trace seconds per second. [default: flat out]")
 @click.option("--network", help="Take ports from this network.")
-@click.option("--label", help="Take ports from networks with this label. [default: all labels in turn]")
+@click.option(
+    "--label", help="Take ports from networks with this label. [default: all labels, or all networks, in turn]"
+)
 @click.option(
     "--in-flight", type=click.IntRange(1), help="Requests under way at most.  [default: 2000 if they have no times]"
 )
@@ -180,7 +160,7 @@ def load(
         seed=seed,
         target=Target(network, label) if network or label else None,
         limits=Limits(in_flight=in_flight, for_s=for_s),
-        flat_out=speed is None,
+        speed=speed,
         measure_limit=measure_limit,
         out=out,
         html=html,
@@ -211,8 +191,7 @@ def compare_runs(before: Path, after: Path, as_json: bool) -> None:
     if as_json:
         print_json(comparison)
     else:
-        rows = [(x.what, x.before, x.after, "-" if x.ratio is None else x.ratio) for x in comparison.lines]
-        print_table(f"Runs: {comparison.verdict}", ("what", "before", "after", "ratio"), rows)
+        show_comparison(comparison)
     if later.faults:
         raise NotDone("the later run was wrong: " + "; ".join(later.faults))
 
@@ -227,28 +206,29 @@ def page_of(run_file: Path, html: Path) -> None:
 
 async def _load(options: Options, world: WorldChoice, wanted: Load, faults: FaultPlan, *, as_json: bool) -> None:
     limit = await _limit(wanted, world) if _measures_limit(options, world, wanted) else 0.0
+    roles = FABRIC_ROLES if world.file is None else ("fabric", *all_workers(), "projector")  # it may have any models
     async with AsyncExitStack() as exits:
-        parts = await exits.enter_async_context(cluster()) if wanted.chaos else None
+        parts = await exits.enter_async_context(cluster(roles)) if wanted.chaos else None
         if parts is not None:
             options = Options(nats=parts.nats.url, postgres=parts.postgres.url)
         stack = await exits.enter_async_context(open_stack(options))
-        total = len(wanted.rows) or (wanted.instances or 0) * world.azs
+        room = len(wanted.rows) or (wanted.instances or 0) * world.azs
         if parts is not None:
-            described = await describe_world(stack, world, total)
+            described = await describe_world(stack, world, room)
             await parts.at_work()
         observing = exits.enter_context(observed_as("load", Settings(), has_workers=False, has_projector=False))
         await exits.enter_async_context(looked_at(observing, Settings(), stack.connection, stack.log, stack.database))
         setup = Setup(faults=faults if parts is None else None, observer=observing)
         plane = await exits.enter_async_context(working_plane(stack, setup, apart=wanted.apart))
         if parts is None:
-            described = await describe_world(stack, world, total)
+            described = await describe_world(stack, world, room)
         known = await world_of_log(stack)
-        places, phases = _places(known, wanted), _phases(known, wanted)
+        places, phases = places_of(known, wanted), phases_of(known, wanted)
         check(phases, places)
         if stack.servers.nats_found and parts is None and any(isinstance(phase, LeavesFail) for phase in phases):
             raise UsageError("--scope leaf-pair: needs devices of its own; those that run may have faults that it ends")
-        chaos = _chaos(known, wanted)
-        panel = exits.enter_context(Panel(_total(known, wanted)))
+        chaos = _chaos(known, wanted, roles)
+        panel = exits.enter_context(Panel(total(known, wanted)))
         leaves = BrokenLeaves(stack.connection, faults)
         exercise = await exits.enter_async_context(exercising(stack, plane, wanted.limits, panel, leaves))
         exercise.may_fail = any(fault.what == "break" for fault in chaos)
@@ -256,18 +236,18 @@ async def _load(options: Options, world: WorldChoice, wanted: Load, faults: Faul
         progress_console().print(f"[bold]driftline load[/]: {wanted.profile} on {described}")
         report = await _run(exercise, exercise.phases(phases, places, known), disturbing, wanted)
     if isinstance(report, Report):
-        report.profile = wanted.profile
+        report.profile, report.asked = wanted.profile, asked(known, wanted, phases, faults)
         if limit:
             report.limit_events_per_second = round(limit, 1)
             report.share_of_limit = round(report.events_per_second / limit, 3)
     _tell(report, wanted, as_json=as_json)
 
 
-def _chaos(known: World, wanted: Load) -> list[Fault]:
+def _chaos(known: World, wanted: Load, roles: Sequence[str]) -> list[Fault]:
     leaves = sorted({leaf for host in known.hosts.values() for leaf in (host.leaf_a, host.leaf_b)})
     if wanted.chaos == "random":
-        return drawn(wanted.seed, wanted.chaos_every_s, wanted.limits.for_s or 0.0, ROLES, leaves)
-    return parse_chaos(wanted.chaos, ROLES, leaves) if wanted.chaos else []
+        return drawn(wanted.seed, wanted.chaos_every_s, wanted.limits.for_s or 0.0, roles, leaves)
+    return parse_chaos(wanted.chaos, roles, leaves) if wanted.chaos else []
 
 
 async def _run(
@@ -338,49 +318,3 @@ async def _limit(wanted: Load, world: WorldChoice) -> float:
     spawns = len(wanted.rows) or (wanted.instances or 1) * world.azs
     async with open_bus(Options(), join_running=False) as bus:
         return await log_alone(bus.log, min(spawns * EVENTS_PER_SPAWN, LIMIT_EVENTS_MAX))
-
-
-def _total(known: World, wanted: Load) -> int:
-    """How many instances are asked for, in all zones."""
-    return len(wanted.rows) or (wanted.instances or 0) * len({host.az for host in known.hosts.values()})
-
-
-def _phases(known: World, wanted: Load) -> list[Phase]:
-    shape = Shape(
-        instances=_total(known, wanted),
-        rate=wanted.rate,
-        lives_s=wanted.lives_s,
-        size=wanted.size,
-        scope=wanted.scope,
-        seed=wanted.seed,
-        rows=wanted.rows,
-        flat_out=wanted.flat_out,
-    )
-    return named(wanted.profile)(shape, known)
-
-
-def _places(known: World, wanted: Load) -> Places:
-    return Places(
-        azs=sorted({host.az for host in known.hosts.values()}),
-        targets=_targets(known, wanted.target),
-        prefix=new_prefix(),
-        host_azs={name: host.az for name, host in known.hosts.items()},
-    )
-
-
-def new_prefix() -> str:
-    """A prefix for the names of one run: ids of instances are unique for ever, so each run needs its own."""
-    return f"r{uuid.uuid4().hex[:6]}-"
-
-
-def _targets(world: World, given: Target | None) -> list[Target]:
-    """Where ports come from: what was given, if the world has it, else every label in turn."""
-    if given is None:
-        return [Target(label=label) for label in sorted(world.by_label)]
-    if given.network and given.label:
-        raise UsageError("only one of --network and --label can be given")
-    if given.network and given.network not in world.networks:
-        raise UsageError(f"--network: {given.network} is no network of the world")
-    if given.label and given.label not in world.by_label:
-        raise UsageError(f"--label: no network carries {given.label}")
-    return [given]

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from driftline.cli.common import people, print_table
 from driftline.cli.ports import figure_8
 from driftline.cli.verify import show_verdict
 from driftline.errors import NotDone
+from driftline.loadtest.compare import Comparison
 from driftline.loadtest.latency import Percentiles
 from driftline.loadtest.report import Partial, Report, StepTimes
 
@@ -28,7 +31,7 @@ def show_report(report: Report) -> None:
         ("events per second, projected", report.events_per_second),
     ]
     rows.append(("memory of Python, MiB", f"{report.memory_mib}; {report.memory_judged_mib} while it was checked"))
-    if report.limit_events_per_second:
+    if report.share_of_limit is not None:
         rows.append(("share of what the log alone does", f"{100 * report.share_of_limit:.0f} %"))
     rows += [
         ("fabric", f"{pairs}; {apart}; {report.leftovers} left over"),
@@ -61,6 +64,16 @@ def show_partial(report: Partial) -> None:
     rows += [("deleted", tally.deleted), ("drifted", tally.drifted), ("in flight", tally.in_flight)]
     print_table(f"Ended after {report.seconds:.1f} s, nothing was checked: {report.why}", ("what", "value"), rows)
     show_latency(report.latency)
+
+
+def show_comparison(comparison: Comparison) -> None:
+    """Print how two runs compare."""
+    if comparison.unlike:
+        rows = [(one.what, one.before, one.after) for one in comparison.unlike]
+        print_table("What was asked is not the same", ("what", "before", "after"), rows)
+    cells = [tuple("-" if cell is None else cell for cell in msgspec.structs.astuple(x)) for x in comparison.lines]
+    by = "" if comparison.verdict in ("wrong", "unlike") else f" (by {comparison.judged_by})"
+    print_table(f"Runs: {comparison.verdict}{by}", ("what", "before", "after", "ratio"), cells)
 
 
 def show_latency(latency: dict[str, Percentiles]) -> None:

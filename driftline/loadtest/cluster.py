@@ -13,19 +13,19 @@ from bus.embedded import EmbeddedServer, embedded_nats, embedded_postgres_server
 from bus.errors import first_error
 from driftline.processes import Part
 
-#: The parts that every network needs. The fabric is first: nothing is performed without it.
-ROLES = ("fabric", "nova", "compute", "ovs-agent", "cnc", "ipam", "liveness", "projector")
+#: The parts that the SDN fabric needs. The modelled fabric is first: nothing is performed without it.
+FABRIC_ROLES = ("fabric", "nova", "compute", "ovs-agent", "cnc", "ipam", "liveness", "projector")
 
 
 class Cluster:
     """The servers and the parts. Made by ``cluster``."""
 
-    def __init__(self, nats: EmbeddedServer, postgres: EmbeddedServer, folder: Path) -> None:
+    def __init__(self, nats: EmbeddedServer, postgres: EmbeddedServer, folder: Path, roles: Sequence[str]) -> None:
         self.nats = nats
         self.postgres = postgres
         self.restarting = asyncio.Lock()
         servers = ("--nats", nats.url, "--postgres", postgres.url)
-        self.parts = {role: Part(role, _arguments(role, servers, folder)) for role in ROLES}
+        self.parts = {role: Part(role, _arguments(role, servers, folder)) for role in roles}
 
     async def at_work(self) -> None:
         """Wait until every part has begun. Raises NotDone."""
@@ -34,19 +34,24 @@ class Cluster:
 
 
 def _arguments(role: str, servers: Sequence[str], folder: Path) -> list[str]:
-    journal = ("--journal", str(folder / "fabric.jsonl")) if role == "fabric" else ()
-    return [*servers, *journal]
+    if role == "projector":
+        return [*servers]
+    kept = ("--journal", folder / "fabric.jsonl") if role == "fabric" else ("--snapshots", folder / "snapshots")
+    return [*servers, *map(str, kept)]
 
 
 @asynccontextmanager
-async def cluster() -> AsyncIterator[Cluster]:
-    """Servers and parts, started; gone with all that they kept at the end. ``at_work`` says when they can be used."""
+async def cluster(roles: Sequence[str] = FABRIC_ROLES) -> AsyncIterator[Cluster]:
+    """Servers and a part for each of ``roles``, started; gone with all that they kept at the end.
+
+    ``at_work`` says when they can be used.
+    """
     async with AsyncExitStack() as exits:
         nats = await exits.enter_async_context(embedded_nats())
         folder = nats.folder / "parts"  # its guard removes it, however this process ends
         folder.mkdir()
         postgres = await exits.enter_async_context(embedded_postgres_server())
-        one = Cluster(nats, postgres, folder)
+        one = Cluster(nats, postgres, folder, roles)
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(part.keep(), name=part.role) for part in one.parts.values()]

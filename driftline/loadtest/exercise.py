@@ -26,7 +26,7 @@ from driftline.loadtest.samples import Mark, Sample, Sampler, use
 from driftline.observing.positions import Positions
 from driftline.plane import Plane
 from driftline.stack import Stack
-from driftline.trace import Target, TimedRequest, instance_id, plan
+from driftline.trace import Target, TimedRequest, TraceError, deletion, instance_id, plan
 from projections.errors import DatabaseUnavailable
 from projections.instances import InstanceRow
 from projections.world import World
@@ -77,13 +77,20 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
 
 def check(phases: Sequence[Phase], places: Places) -> None:
     """Raise TraceError if rows cannot be asked for as they are, before anything is: see ``driftline.trace.plan``."""
+    came: set[str] = set()
     for phase in phases:
         if isinstance(phase, Instances):
             _plan(phase, places)
+            for name in phase.gone_s:
+                if name not in came:
+                    raise TraceError(f"gone_s: {name} does not come in a phase before the one in which it is to go")
+            came |= {row.name for row in phase.rows}
 
 
 def _plan(phase: Instances, places: Places) -> list[TimedRequest]:
-    return plan(phase.rows, places.azs, places.targets, host_azs=places.host_azs, prefix=places.prefix)
+    coming = plan(phase.rows, places.azs, places.targets, host_azs=places.host_azs, prefix=places.prefix)
+    going = [deletion(at_s, instance_id(places.prefix + name)) for name, at_s in phase.gone_s.items()]
+    return sorted(coming + going, key=lambda request: request.at_s)
 
 
 class Exercise:
@@ -117,8 +124,8 @@ class Exercise:
             if number:
                 self.marks.append(Mark(at_us=now_us(), what=type(phase).__name__))
             match phase:
-                case Instances(timed=timed):
-                    await self.requests(_plan(phase, places), timed=timed)
+                case Instances(timed=timed, fill=fill):
+                    await self.requests(self._askable(phase, places), timed=timed, fill=fill)
                 case Bulk() as bulk:
                     await self.requests(list(_operations(bulk, places, world)), timed=True)
                 case HostsFail(hosts=hosts):
@@ -129,13 +136,25 @@ class Exercise:
                 case PodsDrift(az=az):
                     await self.requests([_drift(instance) for instance in await self._living(az)], timed=False)
 
-    async def requests(self, asked: Sequence[TimedRequest], *, timed: bool) -> None:
-        """Drive ``asked`` until each of them has ended. Raises LogUnavailable and NotDone."""
+    def _askable(self, phase: Instances, places: Places) -> list[TimedRequest]:
+        """The requests of ``phase`` but for deletes of what never became active, which are counted as skipped."""
+        active, planned = set(self._active), _plan(phase, places)
+        came = {request.instance for request in planned if request.kind == "spawn"} | active
+        askable = [request for request in planned if request.instance in came]
+        self.tally.skipped += len(planned) - len(askable)
+        return askable
+
+    async def requests(self, asked: Sequence[TimedRequest], *, timed: bool, fill: bool = False) -> None:
+        """Drive ``asked`` until each of them has ended; ``fill`` as in ``Instances``.
+
+        Raises LogUnavailable and NotDone.
+        """
+        latencies = {} if fill else self.latencies
         harness = Harness(
             self._stack.log,
             asked,
             tally=self.tally,
-            latencies=self.latencies,
+            latencies=latencies,
             in_flight_max=self._limits.in_flight or (len(asked) if timed else IN_FLIGHT),
             timed=timed,
             for_s=self._limits.for_s,
@@ -146,8 +165,11 @@ class Exercise:
         finally:
             self._active += harness.active
             self._entries += harness.entries
-            self._spawns_due_us |= harness.spawns_due_us
             self._drifts_due_us |= harness.drifts_due_us
+            if not fill:
+                self._spawns_due_us |= harness.spawns_due_us
+            elif "spawn" in latencies:
+                self.latencies.setdefault("fill", Latency()).add(latencies["spawn"])
 
     async def _lose(self, hosts: Sequence[str], change: SetHosts) -> None:
         """Have ``change`` befall ``hosts`` and declare them dead; return when all that was on them has drifted."""

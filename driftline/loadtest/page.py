@@ -81,7 +81,7 @@ def _summary(run: Document) -> Iterable[tuple[str, object]]:
     yield "spawns per second", run["spawns_per_second"]
     if "memory_mib" in run:
         yield "memory of Python, MiB", f"{run['memory_mib']}; {run['memory_judged_mib']} while it was checked"
-    if run.get("limit_events_per_second"):
+    if run.get("share_of_limit") is not None:
         share = f"{100 * run['share_of_limit']:.0f} % of {run['limit_events_per_second']:.0f} events/s"
         yield "share of what the log alone does", share
 

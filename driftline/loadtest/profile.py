@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 import random
 import runpy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -48,10 +48,16 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Instances(msgspec.Struct, frozen=True):
-    """Instances that come, and may go. ``timed``: each when it is due; else as fast as is allowed, in their order."""
+    """Instances that come, and may go. ``timed``: each when it is due; else as fast as is allowed, in their order.
+
+    ``fill``: they are to be there before what is tested begins, so they are timed as ``fill`` and not as ``spawn``.
+    ``gone_s``: when instances of earlier phases are to go, by their rows' names, seconds after this phase begins.
+    """
 
     rows: Sequence[TraceRow]
     timed: bool = True
+    fill: bool = False
+    gone_s: Mapping[str, float] = {}
 
 
 class Bulk(msgspec.Struct, frozen=True):

@@ -75,6 +75,29 @@ def this_machine() -> Machine:
     )
 
 
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run was asked for, as far as its profile looks at it. ``instances``, ``hosts``: in all ``zones`` together.
+
+    ``flat_out``: all came as fast as the system took it, so that what counts is the rate; else it is the latency.
+    ``chaos``: the faults that were let in, as they were given. Seconds, and a second; None: of no use to the profile.
+    """
+
+    profile: str
+    instances: int
+    zones: int
+    hosts: int
+    flat_out: bool
+    rate: float | None = None
+    lives_s: float | None = None
+    size: int | None = None
+    scope: str | None = None
+    speed: float | None = None
+    in_flight: int | None = None
+    for_s: float | None = None
+    chaos: str = ""
+    faults: str = ""
+
+
 class Report(msgspec.Struct, kw_only=True):
     """The document that ``demo`` and ``load`` print with ``--json``.
 
@@ -82,13 +105,14 @@ class Report(msgspec.Struct, kw_only=True):
     ``seconds``: first request to last outcome; ``projected_seconds``: until PostgreSQL had it all. ``leftovers``: what
     devices hold that no live port needs. ``latency``: by kind of request, milliseconds from when each was due;
     ``curves``: (percent, milliseconds) of the same.
-    ``limit_events_per_second``: what the log alone did in the same run, 0 if that was not measured.
+    ``limit_events_per_second``: what the log alone did in the same run; it and the share are null if not measured.
     ``memory_mib``: what the Python processes held at most until all was projected; ``memory_judged_mib``: from then on.
     ``costs``: what a spawn took of the cores, part after part of a run that only spawns; servers count that it started.
     ``faults``: what is wrong with the run, empty when all is as it must be.
     """
 
     profile: str = "burst"
+    asked: Asked | None = None
     machine: Machine
     requested: int
     active: int
@@ -109,8 +133,8 @@ class Report(msgspec.Struct, kw_only=True):
     projected_seconds: float
     spawns_per_second: float
     events_per_second: float
-    limit_events_per_second: float = 0.0
-    share_of_limit: float = 0.0
+    limit_events_per_second: float | None = None
+    share_of_limit: float | None = None
     memory_mib: int
     memory_judged_mib: int
     latency: dict[str, Percentiles]

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -39,6 +40,36 @@ async def test_every_fault_is_let_in_and_nothing_is_lost(place: Site) -> None:
     assert "<td>restart nats</td>" in (place.folder / "page.html").read_text()
     assert {"nova", "ipam", "cnc", "projections"} <= report["samples"][-1]["lags"].keys()
     await place.nothing_left()
+
+
+#: One network of another model than the fabric's, beside what ``examples/vlan.toml`` has.
+VLAN = """
+[[network]]
+name = "n1"
+vpc = "prod"
+model = "vlan"
+vlan = 100
+
+[[subnet]]
+name = "s1"
+network = "n1"
+cidr = "10.0.1.0/24"
+"""
+
+
+async def test_the_workers_that_a_world_of_ones_own_needs_are_parts_too(place: Site) -> None:
+    example = Path(__file__).parents[2] / "examples" / "vlan.toml"
+    given = [part for part in example.read_text().split("\n[[") if not part.startswith("step]]")]
+    told = [line for line in "\n[[".join(given).splitlines() if not line.startswith(("title", "about"))]
+    (place.folder / "world.toml").write_text("\n".join(told) + VLAN)
+    report = await place.json(
+        *("load", "--world", "world.toml", "--profile", "churn", "--instances", "30", "--rate", "10", "--lives", "1"),
+        *("--chaos", "kill:core-router@0.5,pause:core-router@2+0.5"),
+        timeout_s=200,
+    )
+    assert report["faults"] == []
+    assert report["active"] == report["deleted"] == 30
+    assert "core-router" in report["samples"][-1]["lags"]
 
 
 async def test_a_leaf_pair_fails_with_all_below_it_and_comes_back(place: Site) -> None:

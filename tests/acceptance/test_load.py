@@ -58,7 +58,8 @@ async def test_a_profile_is_run_and_judged(place: Site, arguments: tuple[str, ..
     for kind, latency in report["latency"].items():
         assert 0 < latency["p50"] <= latency["p99"] <= latency["p99_9"] <= latency["max"], kind
     shares = [step["share"] for step in report["steps"]]
-    assert not report["active"] or sum(shares) == pytest.approx(1, abs=0.01)
+    assert sum(shares) == pytest.approx(1 if "spawn" in report["latency"] else 0, abs=0.01)
+    assert ("fill" in report["latency"]) == (arguments[0] in ("rolling", "storm"))
     if "--for" in arguments:
         assert 0 < report["requested"] < 100  # of 1,000 that were asked for
 
@@ -129,6 +130,12 @@ async def test_two_runs_are_compared(place: Site) -> None:
         await place.run("load", "--instances", "10", "--out", name)
     compared = await place.json("load", "compare", "a.json", "b.json")
     assert compared["verdict"] in ("faster", "slower", "alike")
+    assert (compared["unlike"], compared["judged_by"]) == ([], "spawns_per_second")
+    rolling = await place.json("load", "--profile", "rolling", "--instances", "8", "--rate", "40", "--out", "c.json")
+    assert {kind: one["count"] for kind, one in rolling["latency"].items()} == {"fill": 8, "spawn": 8, "delete": 8}
+    unlike = await place.json("load", "compare", "a.json", "c.json")
+    assert unlike["verdict"] == "unlike"
+    assert {"what": "profile", "before": "burst", "after": "rolling"} in unlike["unlike"]
 
 
 @pytest.mark.parametrize(

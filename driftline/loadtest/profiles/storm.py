@@ -13,7 +13,7 @@ def phases(shape: Shape, world: World) -> list[Phase]:
 
     Raises UsageError where nothing could go elsewhere.
     """
-    return [Instances(at_once(shape.instances), timed=False), _hit(shape.scope, world)]
+    return [Instances(at_once(shape.instances), timed=False, fill=True), _hit(shape.scope, world)]
 
 
 def _hit(scope: str, world: World) -> Phase:

@@ -7,16 +7,56 @@ import pytest
 from msgspec import structs
 
 from driftline.errors import UsageError
-from driftline.loadtest.compare import Run, compare, read_document, read_run
+from driftline.loadtest.compare import Run, Unlike, compare, read_document, read_run
 from driftline.loadtest.harness import Tally
 from driftline.loadtest.latency import Percentiles
-from driftline.loadtest.report import Timing, partial
+from driftline.loadtest.report import Asked, Timing, partial
 
 NOTHING = Timing(latencies={}, samples=[], marks=[], started_us=0, spawns_due_us={}, drifts_due_us={})
 
 
 def run(rate: float, *faults: str) -> Run:
     return Run(spawns_per_second=rate, seconds=2.0, projected_seconds=0.0, faults=list(faults))
+
+
+def asked(profile: str, *, flat_out: bool) -> Asked:
+    return Asked(profile=profile, instances=9, zones=1, hosts=10, flat_out=flat_out)
+
+
+def timed(p99: float, kind: str = "spawn") -> dict[str, Percentiles]:
+    return {kind: Percentiles(count=9, p50=1, p90=2, p99=p99, p99_9=99, max=99)}
+
+
+@pytest.mark.parametrize(("p99", "verdict"), [(100, "alike"), (115, "alike"), (130, "slower"), (70, "faster")])
+def test_where_requests_have_their_times_latency_decides(p99: float, verdict: str) -> None:
+    """And not what was there before it began, nor the rate, which is the one that was asked for."""
+    steady = asked("rolling", flat_out=False)
+    before = structs.replace(run(100), asked=steady, latency=timed(100) | timed(50, "fill"))
+    after = structs.replace(run(300), asked=steady, latency=timed(p99) | timed(900, "fill"))
+    found = compare(before, after)
+    assert (found.verdict, found.judged_by) == (verdict, "spawn p99, ms")
+
+
+def test_the_latency_that_changed_most_decides_whichever_way() -> None:
+    churn = asked("churn", flat_out=False)
+    before = structs.replace(run(100), asked=churn, latency=timed(100) | timed(100, "delete"))
+    after = structs.replace(run(100), asked=churn, latency=timed(130) | timed(50, "delete"))
+    assert (compare(before, after).verdict, compare(before, after).judged_by) == ("faster", "delete p99, ms")
+
+
+def test_runs_of_other_things_are_not_judged() -> None:
+    before = structs.replace(run(100), asked=asked("burst", flat_out=True))
+    after = structs.replace(run(900), asked=asked("storm", flat_out=False))
+    found = compare(before, after)
+    assert found.verdict == "unlike"
+    assert found.unlike == [Unlike("profile", "burst", "storm"), Unlike("flat out", "True", "False")]
+    assert compare(before, structs.replace(after, faults=["an address leaked"])).verdict == "wrong"
+
+
+def test_what_was_not_measured_has_no_ratio() -> None:
+    before = structs.replace(run(100), share_of_limit=0.4)
+    (line,) = [line for line in compare(before, run(100)).lines if line.what == "share_of_limit"]
+    assert (line.before, line.after, line.ratio) == (0.4, None, None)
 
 
 @pytest.mark.parametrize(
