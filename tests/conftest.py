@@ -1,17 +1,22 @@
 """Servers for the tests: a nats-server each, one PostgreSQL for all."""
 
 import os
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Iterator
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import asyncpg
 import pytest
 import pytest_asyncio
+import structlog
 from hypothesis import settings
 
 from bus.embedded import EmbeddedServer, embedded_nats, embedded_postgres_server
 from bus.jetstream import Connection, connect
+
+# A shell ignores Ctrl-C for what it starts in the background (`make test &`), and so would all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says more about what else runs on the machine than about the code. Every run of a commit
 # draws the same examples, so that red means the commit; new ones are looked for with `--hypothesis-profile=search`.
@@ -24,6 +29,13 @@ settings.load_profile("driftline")
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores: tests often wait, for servers and for processes."""
     return (os.cpu_count() or 1) + 1
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """A command that a test calls sets up logs for its whole process; the next test starts from what is usual."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest_asyncio.fixture

@@ -109,10 +109,11 @@ async def test_a_projector_is_ready_while_postgresql_answers() -> None:
         assert (await readiness(observing, log, database)).ready
         await postgres.kill()
         try:
-            said = await readiness(observing, log, database)
+            async with asyncio.timeout(20):  # for a moment, what serves a connection outlives its server
+                while (said := await readiness(observing, log, database)).ready:  # noqa: ASYNC110 - another process
+                    await asyncio.sleep(0.01)
         finally:
             await postgres.start()
-        assert not said.ready
         assert said.reasons[0].startswith("PostgreSQL: PostgreSQL at")
         assert said.checks["projector"] == "ok"
         await Site(log).ask([spawn(0)])
