@@ -10,6 +10,7 @@ its own story), ``time_us`` to the time at which the log stored the message. ``t
 there only where somebody traces.
 """
 
+import re
 import time
 import uuid
 from typing import Annotated
@@ -112,7 +113,12 @@ def decode(data: bytes) -> Envelope:
             return _upcast(data)
         if tag is not None:
             raise UnknownEventType(tag) from error
-        raise MalformedEvent(str(error)) from error
+        raise MalformedEvent(_said(error)) from error
+
+
+def _said(error: Exception) -> str:
+    """What is wrong, and where: an event says of its own identifiers where they are in it, msgspec where it is."""
+    return re.sub(r" - at `\$([^`]*)` - at `\$([^`]*)`$", r" - at `$\2\1`", str(error))
 
 
 def _upcast(data: bytes) -> Envelope:
@@ -120,7 +126,7 @@ def _upcast(data: bytes) -> Envelope:
         document = msgspec.json.decode(data)
         return msgspec.convert({**document, "event": upcast(document["event"])}, Envelope)
     except (msgspec.ValidationError, KeyError, TypeError, ValueError) as error:
-        raise MalformedEvent(f"not what its version says: {type(error).__name__}: {error}") from error
+        raise MalformedEvent(f"not what its version says: {type(error).__name__}: {_said(error)}") from error
 
 
 def _unknown_tag(data: bytes) -> str | None:

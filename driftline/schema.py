@@ -6,6 +6,7 @@ one time. ``x-permissions`` lists for each role what it may publish.
 """
 
 import inspect
+import re
 from typing import Any
 
 import msgspec
@@ -17,6 +18,8 @@ from bus.subjects import ROLES, publish_permissions, publishers_of, subject_of
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 #: Fields that an event parses when it is made, so that a placeholder would not pass.
 _PARSED = {"cidr": "10.0.0.0/24", "gateway": "10.0.0.1"}
+#: What a placeholder begins with until the subject is there: braces make no identifier.
+_PLACE = "field-"
 
 
 def json_schema() -> dict[str, Any]:
@@ -50,5 +53,5 @@ def json_schema() -> dict[str, Any]:
 
 def subject_template(event_type: type[Event]) -> str:
     """The subject of events of this type, its fields in braces: ``dl.port.{port}.{az}.{host}.bound``."""
-    placeholders = {field: _PARSED.get(field, f"{{{field}}}") for field in event_type.__struct_fields__}
-    return subject_of(event_type(**placeholders))
+    placeholders = {field: _PARSED.get(field, f"{_PLACE}{field}") for field in event_type.__struct_fields__}
+    return re.sub(rf"{_PLACE}(\w+)", r"{\1}", subject_of(event_type(**placeholders)))

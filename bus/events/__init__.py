@@ -1,6 +1,6 @@
 """The event language, one file per aggregate. ``EVENT_TYPES`` lists it whole; ``AnyEvent`` is its union."""
 
-from bus.events.base import Event, RealisedBy, Token, tag_of
+from bus.events.base import Event, tag_of
 from bus.events.block import (
     BlockEvent,
     BlockRouteSet,
@@ -64,6 +64,7 @@ from bus.events.host import (
     RegionAdded,
     physical_network,
 )
+from bus.events.identifiers import RealisedBy, Token
 from bus.events.instance import (
     InstanceActive,
     InstanceDeleted,

@@ -8,16 +8,8 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-#: An identifier that is also one NATS subject token: no dots, spaces or wildcards. ``_`` in a subject means "none".
-#: The pattern ends in "nothing more", because ``$`` would let a line feed through, and into a NATS protocol line.
-Token = Annotated[
-    str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}(?![\s\S])", description="one subject token")
-]
-#: A token that leaves room for the suffix of its ports' ids.
-InstanceId = Annotated[
-    str,
-    msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,60}(?![\s\S])", description="a token of at most 61 characters"),
-]
+from bus.events.identifiers import IdentifierFields, check
+
 #: Microseconds since the Unix epoch, UTC, up to the year 9999.
 TimeUs = Annotated[
     int, msgspec.Meta(ge=0, le=253_402_300_799_999_999, description="microseconds since the Unix epoch, UTC")
@@ -30,15 +22,11 @@ VlanOrNone = Annotated[int, msgspec.Meta(ge=0, le=4094, description="VLAN id, 0 
 Vni = Annotated[int, msgspec.Meta(ge=1, le=(1 << 24) - 1, description="VXLAN network identifier (RFC 7348)")]
 #: The same, or 0: the segment is not carried over VXLAN.
 VniOrNone = Annotated[int, msgspec.Meta(ge=0, le=(1 << 24) - 1, description="VXLAN network identifier, 0 for none")]
-#: Who makes one plane of a port ready; empty: the plane does not apply, and counts as ACTIVE.
-RealisedBy = Annotated[
-    str, msgspec.Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9_-]{0,62})?(?![\s\S])", description="a worker, or empty")
-]
 #: Minted by IPAM with each claim of a port by a host; starts at 1 and never decreases (invariant 6).
 Generation = Annotated[int, msgspec.Meta(ge=1, description="binding generation of a port")]
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", gc=False):
+class Event(msgspec.Struct, metaclass=IdentifierFields, frozen=True, kw_only=True, tag_field="type", gc=False):
     """Base of all events. Subclasses give their tag as ``tag="port.allocated.v1"``.
 
     ``once`` says that an aggregate sees this event at most one time in its life; the log enforces it
@@ -46,6 +34,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", gc=Fals
     """
 
     once: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Raises ValueError naming an identifier that is none. All else is checked by who decodes or converts."""
+        check(self)
 
 
 def tag_of(event_type: type[Event]) -> str:

@@ -5,8 +5,9 @@ Written by the host's own IPAM (H), the central IPAM (I), the worker that distri
 
 from typing import Literal
 
-from bus.events.base import Event, Token
+from bus.events.base import Event
 from bus.events.host import Epoch
+from bus.events.identifiers import Token
 from bus.events.network import Cidr
 from bus.events.port import PortEvent
 

@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from bus.events.base import Event, Token
+from bus.events.base import Event
 from bus.events.host import Epoch
+from bus.events.identifiers import Token
 
 #: The worker that speaks for the cloud, and the name of the cloud as a device.
 CLOUD = "cloud"

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import msgspec
 
-from bus.events.base import Event, Token
+from bus.events.base import Event
+from bus.events.identifiers import Token
 from bus.events.network import Cidr
 from bus.events.policy import Selector
 

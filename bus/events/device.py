@@ -4,8 +4,9 @@ from typing import Literal
 
 import msgspec
 
-from bus.events.base import Event, Token
+from bus.events.base import Event
 from bus.events.host import Epoch
+from bus.events.identifiers import Token
 
 #: ``trunk``: provider VLANs and shut interfaces of a leaf (cnc); ``gateways`` of a router (core-router); ``border``:
 #: leaks and lines of a border (border); ``blocks``: blocks that a host or a leaf knows the way to (block-routes).

@@ -4,7 +4,8 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from bus.events.base import Event, Generation, Token
+from bus.events.base import Event, Generation
+from bus.events.identifiers import Token
 
 #: The log position of the event that something answers to.
 Epoch = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]

@@ -4,7 +4,8 @@ from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
-from bus.events.base import Event, Generation, InstanceId, RealisedBy, TimeUs, Token
+from bus.events.base import Event, Generation, TimeUs
+from bus.events.identifiers import InstanceId, RealisedBy, Token
 
 Kind = Literal["vm", "container", "bm"]
 #: Pod labels, of which the name of the instance's port is made (``port_name``).

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import msgspec
 
-from bus.events.base import Event, TimeUs, Token, Vlan, Vni
+from bus.events.base import Event, TimeUs, Vlan, Vni
 from bus.events.host import Epoch
+from bus.events.identifiers import Token
 
 #: Entries of a leaf's table, unless its description says otherwise.
 LEAF_CAPACITY = 100_000

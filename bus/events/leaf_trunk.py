@@ -4,8 +4,9 @@ A provider VLAN is bridged on every host interface and between all leaves; so a 
 interfaces (docs/adr/0005).
 """
 
-from bus.events.base import Event, Token, Vlan
+from bus.events.base import Event, Vlan
 from bus.events.host import Epoch
+from bus.events.identifiers import Token
 
 
 class LeafTrunkAdded(Event, tag="leaf.trunk_added.v1", frozen=True, kw_only=True):

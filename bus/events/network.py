@@ -5,7 +5,8 @@ from typing import Annotated
 
 import msgspec
 
-from bus.events.base import Event, RealisedBy, Token, VlanOrNone, VniOrNone
+from bus.events.base import Event, VlanOrNone, VniOrNone
+from bus.events.identifiers import RealisedBy, Token
 
 Cidr = Annotated[str, msgspec.Meta(pattern=r"^\d{1,3}(\.\d{1,3}){3}/\d{1,2}$", description="IPv4 CIDR (RFC 4632)")]
 
@@ -27,6 +28,7 @@ class VpcCreated(Event, tag="vpc.created.v1", frozen=True, kw_only=True):
     global_vpc: Token | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _parse_cidr(self.cidr)
 
 
@@ -60,6 +62,7 @@ class SubnetCreated(Event, tag="subnet.created.v1", frozen=True, kw_only=True):
     zone: RealisedBy = ""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         net = _parse_cidr(self.cidr)
         if net.prefixlen > 30:
             raise ValueError(f"cidr: {self.cidr} has no room for a gateway and a host")

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import msgspec
 
-from bus.events.base import Event, Token
+from bus.events.base import Event
+from bus.events.identifiers import Token
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 

@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
-from bus.events.base import Event, InstanceId, Token
+from bus.events.base import Event
+from bus.events.identifiers import InstanceId, Token
 from bus.events.instance import Labels
 
 #: Ports in one request.

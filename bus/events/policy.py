@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from bus.events.base import Event, Token
+from bus.events.base import Event
+from bus.events.identifiers import Token
 from bus.events.port import PortEvent, Status
 
 #: Labels that a pod must carry, all of them; or every pod. No labels at all are no selector.

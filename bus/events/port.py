@@ -6,7 +6,8 @@ Every report carries (port, host, generation); one that does not match the curre
 
 from typing import ClassVar, Literal
 
-from bus.events.base import Event, Generation, InstanceId, RealisedBy, TimeUs, Token, VlanOrNone, VniOrNone
+from bus.events.base import Event, Generation, TimeUs, VlanOrNone, VniOrNone
+from bus.events.identifiers import InstanceId, RealisedBy, Token
 
 #: One plane of a port (Figure 8).
 Status = Literal["ACTIVE", "DOWN", "ERROR"]

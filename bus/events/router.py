@@ -4,8 +4,9 @@ from typing import Annotated
 
 import msgspec
 
-from bus.events.base import Event, Token, Vlan
+from bus.events.base import Event, Vlan
 from bus.events.host import Epoch
+from bus.events.identifiers import Token
 
 
 class RouterAdded(Event, tag="router.added.v1", frozen=True, kw_only=True):

@@ -5,8 +5,9 @@ Requests are written by operators, answers by IPAM (the Neutron server); what bo
 
 from typing import Literal
 
-from bus.events.base import Event, Token
+from bus.events.base import Event
 from bus.events.host import Epoch
+from bus.events.identifiers import Token
 
 
 class VpcCreateRequested(Event, tag="vpc.create_requested.v1", frozen=True, kw_only=True):

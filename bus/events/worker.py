@@ -4,7 +4,8 @@ from typing import Annotated
 
 import msgspec
 
-from bus.events.base import Event, Token
+from bus.events.base import Event
+from bus.events.identifiers import Token
 
 
 class WorkerStarted(Event, tag="worker.started.v1", frozen=True, kw_only=True):

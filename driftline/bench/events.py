@@ -27,7 +27,7 @@ HOSTS = 50
 
 def spawn_events(count: int, prefix: str = "") -> list[Envelope]:
     """The first ``count`` events of spawns of ``<prefix>i0``, ``<prefix>i1``, …, one spawn after the other."""
-    spawns = (envelope for number in range(-(-count // len(_spawn("", 0)))) for envelope in _told(prefix, number))
+    spawns = (envelope for number in range(-(-count // len(_spawn("i", 0)))) for envelope in _told(prefix, number))
     return [envelope for envelope, _ in zip(spawns, range(count), strict=False)]
 
 

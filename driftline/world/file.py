@@ -25,8 +25,9 @@ from bus.events import (
     Token,
     VpcCreated,
 )
-from bus.events.base import RealisedBy, VlanOrNone, VniOrNone
+from bus.events.base import VlanOrNone, VniOrNone
 from bus.events.host import HostKind, HostLayout
+from bus.events.identifiers import RealisedBy
 from bus.events.network import Cidr
 from driftline.world.errors import WorldError, explain
 from workers.enis_of_types import NODES_OWN, eni_limit

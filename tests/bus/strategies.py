@@ -13,6 +13,8 @@ _CIDRS = st.sampled_from(["10.0.0.0/24", "172.16.0.0/12", "192.168.7.0/30"])
 
 def _values(kind: msgspec.inspect.Type) -> SearchStrategy[object]:
     match kind:
+        case msgspec.inspect.Metadata(extra_json_schema={"pattern": str(pattern)}):  # checked by the event itself
+            return _texts(pattern)
         case msgspec.inspect.Metadata(type=inner):
             return _values(inner)
         case msgspec.inspect.UnionType(types=types):

@@ -26,9 +26,11 @@ TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
 PARSED = {"cidr": st.just("10.1.0.0/16"), "gateway": st.just("10.1.0.1")}
 
 
-def values(of: msgspec.inspect.Type) -> st.SearchStrategy[Any]:  # noqa: C901, PLR0911  # one for each kind of type
+def values(of: msgspec.inspect.Type) -> st.SearchStrategy[Any]:  # noqa: C901, PLR0911, PLR0912  # one for each kind of type
     """Values of a field's type, made from the type alone."""
     match of:
+        case msgspec.inspect.Metadata(extra_json_schema={"pattern": pattern}):  # an identifier of an event itself
+            return st.from_regex(pattern.removesuffix(r"(?![\s\S])"), fullmatch=True)
         case msgspec.inspect.Metadata(type=inner):
             return values(inner)
         case msgspec.inspect.StrType(pattern=None, min_length=least, max_length=most):

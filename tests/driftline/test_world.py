@@ -211,7 +211,7 @@ WRONG = {
     ),
     "label twice": (replaced(NetworkCreated, "n1", labels=("a", "a")), "network n1: labels: a is given twice"),
     "label is no token": (replaced(NetworkCreated, "n1", labels=("ok", "a.b")), "network 'n1': labels: #2: 'a.b': "),
-    "name is no token": (added(TenantAdded(tenant="a b")), "tenant 'a b': tenant: 'a b': Expected `str` matching"),
+    "name is too long": (added(TenantAdded(tenant="a" * 64)), f"tenant {'a' * 64!r}: tenant: {'a' * 64!r}: Expected"),
     "label of another IPAM": (
         added(NetworkCreated(network="n2", vpc="prod", model="host-local-bgp", labels=("web",))),
         "network n2: labels: web is wrong: the label is that of network n1, whose addresses ipam gives out",

@@ -103,7 +103,7 @@ def test_addresses_go_out_from_the_lowest_and_come_back_last() -> None:
     given_out = []
     while (ip := offered(fold)) is not None:
         given_out.append(ip)
-        fold.evolve(record(allocated(f"p-{ip}", ip)))
+        fold.evolve(record(allocated(f"p-{ip.replace('.', '-')}", ip)))
     assert given_out == ["10.0.0.4", "10.0.0.5", "10.0.0.6", "10.0.0.2"]
 
 

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import msgspec
 
-from bus.events.base import Generation, Token, Vlan, Vni
+from bus.events.base import Generation, Vlan, Vni
 from bus.events.device import DeviceTable
+from bus.events.identifiers import Token
 from workers.devices.simulated.device import Tabled
 from workers.devices.simulated.host import Flow, HostDevice, Vnic
 from workers.devices.simulated.leaf import Entry, LeafDevice

@@ -1,0 +1,85 @@
+"""What an event takes for an identifier, however it is made, and that what was seen before changes nothing of it."""
+
+import re
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bus.envelope import decode
+from bus.errors import MalformedEvent
+from bus.events import EVENT_TYPES, NetworkCreated, PortAllocated, PortRegistered, SubnetCreated, tag_of
+from bus.events import identifiers as module
+from bus.events.identifiers import InstanceId, RealisedBy, Token
+
+TEXTS = st.one_of(
+    st.text(st.characters(codec="utf-8"), max_size=70),
+    st.text("aZ09_-", max_size=70),
+    st.sampled_from(["", "a\n", "-a", "_", "a.b", "a b", "ä", "٣", "a" * 61, "a" * 62, "a" * 63, "a" * 64]),
+)
+#: A field of each type of identifier, beside others that are.
+FIELDS: dict[str, tuple[Any, type[Any]]] = {
+    "port": (Token, PortRegistered),
+    "instance": (InstanceId, PortAllocated),
+    "zone": (RealisedBy, SubnetCreated),
+}
+GIVEN: dict[type[Any], dict[str, Any]] = {
+    PortRegistered: {"port": "p", "az": "z", "host": "h"},
+    SubnetCreated: {"subnet": "s", "network": "n", "cidr": "10.0.0.0/24", "gateway": "10.0.0.1"},
+    PortAllocated: {
+        **{"port": "p", "az": "z", "host": "h", "name": "any", "instance": "i", "network": "n", "subnet": "s"},
+        **{"vpc": "v", "vrf": "r", "ip": "10.0.0.2", "prefix_length": 24, "gateway": "10.0.0.1", "vlan": 5, "vni": 7},
+        **{"mac": "fa:16:3e:00:00:01", "physical_network": "l1-l2"},
+    },
+}
+
+
+def taken(wanted: Any, value: object) -> bool:
+    try:
+        msgspec.convert(value, wanted)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@given(value=TEXTS)
+def test_an_event_takes_what_the_type_alone_takes(field: str, value: str) -> None:
+    kind, event_type = FIELDS[field]
+    document = {**GIVEN[event_type], field: value}
+    for _ in range(2):  # not seen yet, and seen
+        assert taken(event_type, {"type": tag_of(event_type), **document}) == taken(kind, value)
+
+
+@pytest.mark.parametrize("event_type", EVENT_TYPES)
+def test_no_event_leaves_an_identifier_unchecked(event_type: type[Any]) -> None:
+    """Every field that msgspec does not match a pattern for, and tells one of, is matched by the event."""
+    info = msgspec.inspect.type_info(event_type)
+    assert isinstance(info, msgspec.inspect.StructType)
+    bare = {
+        field.encode_name
+        for field in info.fields
+        if isinstance(field.type, msgspec.inspect.Metadata) and "pattern" in (field.type.extra_json_schema or {})
+    }
+    assert bare == {*event_type.identifier_names}
+
+
+def test_what_is_wrong_is_named_where_it_is() -> None:
+    with pytest.raises(ValueError, match=r"Expected letters, digits.* at `\$\.host`$"):
+        PortRegistered(port="p", az="z", host="h.h")
+    with pytest.raises(ValueError, match=r"at `\$\.network`$"):
+        NetworkCreated(network="n n", vpc="v")
+    with pytest.raises(MalformedEvent, match=r"at `\$\.event\.host`$"):
+        decode(b'{"id": "x", "event": {"type": "port.registered.v1", "port": "p", "az": "z", "host": "h.h"}}')
+
+
+def test_what_is_remembered_stays_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KNOWN_MAX", 50)
+    for number in range(500):
+        event = PortRegistered(port=f"p{number}", az="z", host=f"h{number}")
+        assert re.fullmatch(r"p\d+", event.port)
+        assert len(module._known) <= 50 + 3
+    with pytest.raises(ValueError, match="port"):
+        PortRegistered(port="p 1", az="z", host="h1")
