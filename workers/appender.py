@@ -4,8 +4,8 @@ One append is in flight at a time, so the log holds a process's events in the or
 """
 
 import asyncio
-from typing import NamedTuple
 
+import msgspec
 import stamina
 
 from bus.envelope import Envelope
@@ -22,7 +22,7 @@ WAITING_MAX = 8000
 RETRY_S = 100.0
 
 
-class _Item(NamedTuple):
+class _Item(msgspec.Struct, frozen=True, gc=False):
     machine: Machine
     position: int
     envelope: Envelope
@@ -40,7 +40,7 @@ class Appender:
 
     def put(self, machine: Machine, position: int, envelopes: list[Envelope]) -> None:
         """Queue envelopes that ``machine`` keeps ``position`` open for."""
-        self._waiting.extend(_Item(machine, position, envelope) for envelope in envelopes)
+        self._waiting += [_Item(machine, position, envelope) for envelope in envelopes]
         self._taken += len(envelopes)
         self._wake.set()
 

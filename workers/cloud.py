@@ -17,9 +17,11 @@ from bus.events import (
     Event,
     HostDown,
     HostUp,
+    NetworkCreated,
     PortAllocated,
     PortBound,
     PortClaimed,
+    PortDeleted,
     PortEniAttached,
     PortEniAvailable,
     PortEniDeleted,
@@ -32,6 +34,7 @@ from bus.events import (
     PortUnbound,
 )
 from projections.enis import PENDING, EniRow, Enis
+from projections.fold import NOTHING, Fold, Touched, on
 from projections.hosts import Hosts
 from projections.port_rows import PortRow, StaleClaimRow
 from projections.ports import Ports
@@ -46,14 +49,34 @@ from workers.cloud_effects import (
     EnsureEni,
 )
 from workers.effects import AnyEffect, Result
-from workers.worker import AUDIT_EVERY_US, Decision, Due, Emit, Folds, Now, Perform, State, Worker
+from workers.worker import AUDIT_EVERY_US, STORIES, Decision, Due, Emit, Folds, Now, Perform, State, Worker
 
+#: The network model whose ports have ENIs.
+MODEL = "eni"
 #: How long a leak must have been known before it is collected, microseconds.
 GRACE_US = 300_000_000
 #: When to look again at what leaked: an audit itself takes a while, and the grace period counts from its end.
 LOOK_AGAIN_US = GRACE_US + 30_000_000
 #: States in which the cloud has answered, so that it is known where the ENI is.
 _SETTLED = frozenset({"available", "attached", "error", "deleted"})
+
+
+class Known(Fold):
+    """The ports that live, whatever their network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ports: set[str] = set()
+
+    @on(PortAllocated)
+    def _allocated(self, r: Recorded, e: PortAllocated) -> tuple[Touched, ...]:
+        self.ports.add(e.port)
+        return NOTHING
+
+    @on(PortDeleted)
+    def _deleted(self, r: Recorded, e: PortDeleted) -> tuple[Touched, ...]:
+        self.ports.discard(e.port)
+        return NOTHING
 
 
 class CloudState(State):
@@ -67,6 +90,7 @@ class CloudState(State):
             self.fold(Hosts),
             self.fold(Enis),
         )
+        self.known = self.fold(Known)
 
 
 def decide(state: CloudState, r: Recorded) -> Iterable[Decision]:
@@ -185,7 +209,7 @@ def _floating_ip(state: CloudState, r: Recorded, request: PortFloatingIpRequeste
     if (request.port, r.correlation) in state.enis.floating_answered:
         return
     if row is None:
-        known = state.ports.get(request.port) is not None
+        known = request.port in state.known.ports
         yield Emit(_refused(request.port, "the port is in no network of a public cloud" if known else "unknown port"))
     elif row.leaving:
         yield Emit(_refused(request.port, "the port is being deleted"))
@@ -279,4 +303,6 @@ WORKER = Worker(
     decide=decide,
     settle=settle,
     due=due,
+    sleeps_through=STORIES - {PortFloatingIpRequested},
+    wakes={NetworkCreated: lambda event: event.model == MODEL},
 )

@@ -40,7 +40,7 @@ from projections.hosts import Hosts
 from projections.instances import ENDED, Instances
 from projections.ports import Ports
 from workers.claims import claim, mac_of
-from workers.worker import Decision, Emit, Folds, State, Worker, settles_nothing
+from workers.worker import STORIES, Decision, Emit, Folds, State, Worker, settles_nothing
 
 NAME = "host-ipam"
 #: The models whose addresses hosts give out.
@@ -290,6 +290,15 @@ SAYS: frozenset[type[Event]] = frozenset(
     }
 )
 
+
 WORKER = Worker(
-    name=NAME, state=HostIpamState, inputs=INPUTS, says=SAYS, decide=decide, settle=settles_nothing, per_host=True
+    name=NAME,
+    state=HostIpamState,
+    inputs=INPUTS,
+    says=SAYS,
+    decide=decide,
+    settle=settles_nothing,
+    per_host=True,
+    sleeps_through=STORIES,
+    wakes=dict.fromkeys((InstanceScheduled, InstanceDriftScheduled), lambda event: event.allocator == NAME),
 )

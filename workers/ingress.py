@@ -9,6 +9,8 @@ from collections.abc import Iterable
 
 from bus.envelope import Recorded
 from bus.events import (
+    ClusterCreated,
+    ClusterCreateRequested,
     Event,
     IngressAdded,
     IngressConfigured,
@@ -31,7 +33,7 @@ from workers.effects import INGRESS, AnyEffect, ConfigureIngress, Result
 from workers.ingress_plan import HOST_EVENTS, PORT_EVENTS, Endpoints
 from workers.models.model import Refusal
 from workers.policy_rules import PORT_MAX
-from workers.worker import Decision, Emit, Folds, Perform, State, Worker
+from workers.worker import STORIES, Decision, Emit, Folds, Perform, State, Worker
 
 #: Suffixes are added to the name, and the whole is the id of an instance.
 NAME_MAX = 36
@@ -197,4 +199,6 @@ WORKER = Worker(
     says=frozenset({IngressAdded, IngressCreated, IngressRefused, InstanceDeleteRequested, SpawnRequested}),
     decide=decide,
     settle=settle,
+    sleeps_through=STORIES,
+    wakes=dict.fromkeys((ClusterCreateRequested, ClusterCreated), lambda event: True),
 )

@@ -12,6 +12,7 @@ The asyncio runner and the simulator both drive this. The rules:
 import zlib
 from typing import NamedTuple
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from bus.envelope import Envelope, Recorded
@@ -23,7 +24,7 @@ from workers.effects import AnyEffect, Result
 from workers.worker import Commons, Emit, Folds, Now, State, Worker
 
 
-class Planned(NamedTuple):
+class Planned(msgspec.Struct, frozen=True, gc=False):
     """An effect to be performed, and the event that led to it; ``traceparent`` is that event's."""
 
     effect: AnyEffect
@@ -38,9 +39,10 @@ class Kept(NamedTuple):
 
     state: State
     ahead: dict[str, Event]
+    sleeps_through: frozenset[type[Event]]
 
 
-class Output(NamedTuple):
+class Output(msgspec.Struct, frozen=True, gc=False):
     """What one step asks for. Each envelope and each effect keeps ``position`` open until ``done`` is called."""
 
     envelopes: list[Envelope]
@@ -51,15 +53,18 @@ class Output(NamedTuple):
 class Machine:
     """Runs one ``Worker`` over a log. ``hosts`` limits a per-host worker to these; None serves all.
 
-    ``commons``: folds that it shares with other machines, which take each event in before this machine does.
+    ``commons``: folds that it shares with other machines, which take each event in before this machine does. One that
+    serves some hosts is handed their events alone, so it has commons of its own, as has one that is given none.
     """
 
     def __init__(self, worker: Worker, hosts: frozenset[str] | None = None, commons: Commons | None = None) -> None:
         self.worker = worker
         self._hosts = hosts if worker.per_host else None
-        # One that serves some hosts is handed their events alone, so its folds are like nobody else's.
-        self.state = worker.state(Folds(worker.says, commons if self._hosts is None else None))
+        self._alone = commons is None or self._hosts is not None
+        self.state = worker.state(Folds(worker.says, Commons() if commons is None or self._alone else commons))
         self.position = 0
+        #: Empty once it is awake.
+        self._sleeps_through = worker.sleeps_through
         self._ahead: dict[str, Event] = {}
         self._open: dict[int, int] = {}
         #: What earlier runs of this worker have said about inputs that are decided on again.
@@ -67,11 +72,11 @@ class Machine:
 
     def keep(self) -> Kept:
         """What a snapshot keeps of it, as it is now."""
-        return Kept(self.state, self._ahead)
+        return Kept(self.state, self._ahead, self._sleeps_through)
 
     def restore(self, kept: Kept, position: int) -> None:
         """Go on from a snapshot of ``position``, in place of folding the log up to there."""
-        self.state, self._ahead = kept
+        self.state, self._ahead, self._sleeps_through = kept
         self.position = position
 
     @property
@@ -80,17 +85,26 @@ class Machine:
         return bool(self._ahead)
 
     @property
+    def is_asleep(self) -> bool:
+        """Whether it still sleeps through some events: see ``Worker``."""
+        return bool(self._sleeps_through)
+
+    @property
     def checkpoint(self) -> int:
         """Everything up to here is dealt with for good."""
         return next(iter(self._open)) - 1 if self._open else self.position
 
     def wants(self, event_type: type[Event]) -> bool:
-        """Whether this machine is to be given events of ``event_type``: it decides on them or folds them."""
-        return event_type in self.worker.inputs or self.state.handles(event_type)
+        """Whether it is to be given events of ``event_type`` now: it decides on them, folds them, or may wake."""
+        if event_type in self._sleeps_through and event_type not in self.worker.wakes and not self._alone:
+            return False
+        own = event_type in self.worker.inputs or event_type in self.worker.wakes or self.state.handles(event_type)
+        return own or (self._alone and self.state.commons.handles(event_type))
 
     def decides_on(self, r: Recorded) -> bool:
         """Whether ``r`` is one of this worker's inputs, and of a host it serves."""
-        return type(r.event) in self.worker.inputs and self._serves(r)
+        kind = type(r.event)
+        return kind in self.worker.inputs and kind not in self._sleeps_through and self._serves(r)
 
     def replay(self, r: Recorded, checkpoint: int = 1 << 62) -> None:
         """Fold an event of the past; nothing is decided. What lies above ``checkpoint`` may be decided on again.
@@ -101,9 +115,10 @@ class Machine:
             self._said.add(r.id)
         if r.position > self.position:
             self.position = r.position
+            self._share(r)
             if r.id in self._ahead:
                 self._came_back(r)
-            elif self._serves(r):
+            elif self._hears(r):
                 self.state.evolve(r)
 
     def step(self, r: Recorded, now_us: int) -> Output | None:
@@ -114,10 +129,11 @@ class Machine:
         if r.position <= self.position:
             return None
         self.position = r.position
+        self._share(r)
         if r.id in self._ahead:
             self._came_back(r)
             return None
-        if not self._serves(r):
+        if not self._hears(r):
             return None
         self.state.evolve(r)
         return self.decide(r, now_us) if type(r.event) in self.worker.inputs else None
@@ -140,7 +156,7 @@ class Machine:
                 effects.append(Planned(decision.effect, r.position, r.id, correlation, told_in))
         if not envelopes and not effects:
             return None
-        if len({envelope.id for envelope in envelopes}) < len(envelopes):  # the log would take one for a copy
+        if len(envelopes) > 1 and len({one.id for one in envelopes}) < len(envelopes):  # one would be lost
             raise ValueError(f"{self.worker.name} says several things under one id about {r.id}: {envelopes}")
         self._open[r.position] = self._open.get(r.position, 0) + len(envelopes) + len(effects)
         return Output(envelopes, effects, r.position)
@@ -214,6 +230,22 @@ class Machine:
             raise Conflict(f"{r.id} at position {r.position} is not what was decided here: {decided}")
         self.state.placed(r)
 
+    def _share(self, r: Recorded) -> None:
+        """Into the commons, if they are its own. Nobody sleeps in there: what is shared is not any one worker's."""
+        if self._alone and self._serves_host(r.event):
+            self.state.commons.evolve(r)
+
+    def _hears(self, r: Recorded) -> bool:
+        """Whether ``r`` is to be folded: of a host that it serves, and not slept through. It may be what wakes it."""
+        if self._hosts is not None and not self._serves_host(r.event):
+            return False
+        if self._sleeps_through:
+            kind = type(r.event)
+            if kind not in self.worker.wakes or not self.worker.wakes[kind](r.event):
+                return kind not in self._sleeps_through
+            self._sleeps_through = frozenset()
+        return True
+
     def _serves(self, r: Recorded) -> bool:
         return self._serves_host(r.event)
 
@@ -257,8 +289,9 @@ class Machine:
     def _apply(self, envelope: Envelope) -> None:
         if type(envelope.event) not in self.worker.says:  # what is shared would not have it until the log brings it
             raise TypeError(f"{self.worker.name} decides what is not among what it says: {envelope.event}")
-        if self.state.handles(type(envelope.event)):
-            self._ahead[envelope.id] = envelope.event
+        if not self.state.handles(type(envelope.event)):
+            return
+        self._ahead[envelope.id] = envelope.event
         self.state.evolve(
             Recorded(
                 AHEAD,

@@ -7,8 +7,8 @@ An effect that gives something is tried a few times and then reported as failed.
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple
 
+import msgspec
 import stamina
 import structlog
 
@@ -29,14 +29,11 @@ _Key = tuple[str, Slot]
 log = structlog.get_logger("performer")
 
 
-class _Job(NamedTuple):
+class _Job(msgspec.Struct, frozen=True, gc=False):
     machine: Machine
     planned: Planned
     started_us: int
-
-    @property
-    def key(self) -> _Key:
-        return self.machine.worker.name, self.planned.effect.slot
+    key: _Key
 
 
 class _SomeFailedError(Exception):
@@ -69,7 +66,9 @@ class Performer:
     def submit(self, machine: Machine, effects: list[Planned]) -> None:
         """Perform ``effects``, now or after what is being done to the same slot."""
         started_us = self._clock()
-        self._start([job for job in (_Job(machine, p, started_us) for p in effects) if self._admit(job)])
+        name = machine.worker.name
+        jobs = [_Job(machine, planned, started_us, (name, planned.effect.slot)) for planned in effects]
+        self._start([job for job in jobs if self._admit(job)])
 
     def _admit(self, job: _Job) -> bool:
         """Whether ``job`` can start now. If not, it waits, or what is under way will do for it as well."""

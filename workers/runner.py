@@ -193,7 +193,7 @@ class Runner:
         performer: Performer,
         tasks: asyncio.TaskGroup,
     ) -> None:
-        takers = {kind: [m for m in machines if m.wants(kind)] for kind in EVENT_TYPES}
+        takers = _Takers(machines)
         async for batch in self._bus.follow(self.position, self._subject):
             self._tell_newer(batch.rejects)
             for stretch in _stretches(batch.records):
@@ -300,14 +300,38 @@ def _stretches(records: Sequence[Recorded]) -> Iterator[Sequence[Recorded]]:
         yield records[start : start + STRETCH]
 
 
+class _Takers:
+    """Which of ``machines`` are to be given events of which type, as they sleep and wake."""
+
+    def __init__(self, machines: Sequence[Machine]) -> None:
+        self._machines = machines
+        self._look()
+
+    def of(self, event_type: type[Event]) -> list[Machine]:
+        """Those that are to be given an event of this type now."""
+        return self._of[event_type]
+
+    def given(self, event_type: type[Event]) -> None:
+        """They were given one, which may have woken some."""
+        if event_type in self._waking and not all(machine.is_asleep for machine in self._asleep):
+            self._look()
+
+    def _look(self) -> None:
+        self._asleep = [machine for machine in self._machines if machine.is_asleep]
+        self._waking = {kind for machine in self._asleep for kind in machine.worker.wakes}
+        self._of = {kind: [m for m in self._machines if m.wants(kind)] for kind in EVENT_TYPES}
+
+
 def _steps(
-    records: Iterable[Recorded], commons: Commons, takers: Mapping[type[Event], list[Machine]], now_us: int
+    records: Iterable[Recorded], commons: Commons, takers: _Takers, now_us: int
 ) -> Iterator[tuple[Machine, Output | None]]:
     """Each event through what the machines share, and then through each machine that is to be given it."""
     for r in records:
+        kind = type(r.event)
         commons.evolve(r)
-        for machine in takers[type(r.event)]:
+        for machine in takers.of(kind):
             yield machine, machine.step(r, now_us)
+        takers.given(kind)
 
 
 def _append(machine: Machine, output: Output | None, appender: Appender) -> None:

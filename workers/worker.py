@@ -7,20 +7,23 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+import msgspec
+
 from bus.envelope import Recorded
-from bus.events import Event
+from bus.events import EVENT_TYPES, Event
+from bus.subjects import name_of
 from projections.fold import Fold
 from workers.effects import AnyEffect, Result
 
 
-class Emit(NamedTuple):
+class Emit(msgspec.Struct, frozen=True, gc=False):
     """Decided: append this event. ``correlation``: whose story it belongs to, if not that of the event decided on."""
 
     event: Event
     correlation: str = ""
 
 
-class Perform(NamedTuple):
+class Perform(msgspec.Struct, frozen=True, gc=False):
     """Decided: bring a device to this state."""
 
     effect: AnyEffect
@@ -74,11 +77,11 @@ class Folds(NamedTuple):
     """Where a state gets its folds from: ``commons`` has those that no event of ``says`` is folded into.
 
     What a worker decides is folded before the log has it, into folds of its own. Where it decides nothing that a fold
-    handles, that fold is a function of the log alone: the same for all workers of a process. None: they have none.
+    handles, that fold is a function of the log alone: the same for all workers of a process.
     """
 
-    says: frozenset[type[Event]] = frozenset()
-    commons: Commons | None = None
+    says: frozenset[type[Event]]
+    commons: Commons
 
 
 class State:
@@ -104,9 +107,12 @@ class State:
     def fold(self, kind: type[F]) -> F:
         """A fold of this kind: one of its own, or that of all workers of the process."""
         says, commons = self._folds
-        if commons is not None and says.isdisjoint(kind.inputs()):
-            return commons.fold(kind)
-        return self.own(kind())
+        return commons.fold(kind) if says.isdisjoint(kind.inputs()) else self.own(kind())
+
+    @property
+    def commons(self) -> Commons:
+        """The folds that are not its own."""
+        return self._folds.commons
 
     def own(self, fold: F) -> F:
         """``fold`` as one of its own, for folds that are made of others: they take each event after those."""
@@ -142,6 +148,10 @@ def _evolvers_of(folds: Iterable[Fold]) -> _Evolvers:
     return evolvers
 
 
+#: All that is told of instances and of their ports: most of any log.
+STORIES: frozenset[type[Event]] = frozenset(
+    event_type for event_type in EVENT_TYPES if name_of(event_type).partition(".")[0] in ("instance", "port")
+)
 #: How often each device is compared with the log, microseconds.
 AUDIT_EVERY_US = 600_000_000
 
@@ -180,6 +190,9 @@ class Worker(NamedTuple):
     ``due`` is the only place where time enters: what it answers goes to the log, and is decided on when it comes back.
     ``wake`` is asked once, when the worker has caught up with the log. ``beats``: it says which of the hosts that
     it ``knows`` are alive; ``listens``: its ``due`` wants to know.
+
+    One that is there for networks of some kind ``sleeps_through`` what comes before an event that ``wakes`` it: nothing
+    of that is folded by it or decided on, so a network that is not there costs next to nothing.
     """
 
     name: str
@@ -194,6 +207,8 @@ class Worker(NamedTuple):
     beats: bool = False
     knows: Callable[[Any], list[str]] = lambda state: []
     listens: bool = False
+    sleeps_through: frozenset[type[Event]] = frozenset()
+    wakes: Mapping[type[Event], Callable[[Any], bool]] = {}
 
 
 def settles_nothing(effect: AnyEffect, result: Result) -> Iterable[Event]:

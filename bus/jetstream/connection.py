@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -51,7 +51,7 @@ class Headers(dict[str, str]):
         return super().get(name, default)
 
 
-class Outgoing(NamedTuple):
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """A message to be sent. ``reply``: where its answer shall go; empty for none.
 
     ``headers``: lines of ``Name: value``, each with its line end.
@@ -64,10 +64,10 @@ class Outgoing(NamedTuple):
 
     def command(self) -> bytes:
         """The message as the protocol has it (HPUB). Subject and headers must be plain: nothing is escaped."""
-        subject, data, reply, headers = self
-        head = len(headers) + HEADERS_EXTRA
-        line = f"HPUB {subject} {reply} {head} {head + len(data)}\r\nNATS/1.0\r\n{headers}\r\n"
-        return b"%b%b\r\n" % (line.encode("ascii"), data)
+        head = len(self.headers) + HEADERS_EXTRA
+        sizes = f"{head} {head + len(self.data)}"
+        line = f"HPUB {self.subject} {self.reply} {sizes}\r\nNATS/1.0\r\n{self.headers}\r\n"
+        return b"%b%b\r\n" % (line.encode("ascii"), self.data)
 
 
 class _Client(Client):

@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 
+import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 from opentelemetry.context import Context
@@ -182,7 +183,7 @@ class TracedWorkers(Watch):
         effects = []
         for planned in output.effects:
             one = self._span(spans, machine, cause, planned.correlation, planned.traceparent)
-            effects.append(planned._replace(traceparent=traceparent_of(one.span.get_span_context())))
+            effects.append(msgspec.structs.replace(planned, traceparent=traceparent_of(one.span.get_span_context())))
         for one in spans.values():
             if not one.left:
                 one.span.end()

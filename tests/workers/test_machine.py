@@ -1,11 +1,21 @@
 """The machine: own decisions are applied once, positions stay open until all they led to is on disk."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
 from bus.envelope import Envelope, Recorded, recorded
 from bus.errors import Conflict
-from bus.events import Event, LeafVlanAdded, PortBindRequested, PortPlugged, PortUnplugged
+from bus.events import (
+    Event,
+    LeafVlanAdded,
+    NetworkCreated,
+    PortAllocated,
+    PortBindRequested,
+    PortPlugged,
+    PortUnplugged,
+)
 from projections.ports import Ports
 from tests.workers.playbook import (
     L1,
@@ -21,7 +31,7 @@ from tests.workers.playbook import (
     terminating,
     unbound,
 )
-from workers import cnc, compute, ipam, nova, ovs_agent
+from workers import cloud, cnc, compute, host_ipam, ipam, nova, ovs_agent
 from workers.effects import AnyEffect, PlugVnic, Result
 from workers.machine import Machine, Output, Planned
 from workers.worker import Commons, Emit, Folds, State, Worker
@@ -207,7 +217,7 @@ def test_a_worker_without_effects_settles_none() -> None:
 
 
 def test_a_state_without_folds_handles_nothing() -> None:
-    assert not State(Folds()).handles(PortPlugged)
+    assert not State(Folds(frozenset(), Commons())).handles(PortPlugged)
 
 
 def test_what_a_worker_never_decides_is_folded_once_for_all_of_a_process() -> None:
@@ -280,8 +290,56 @@ def test_the_outcome_of_an_effect_is_told_in_the_trace_of_what_led_to_it() -> No
 
 def test_what_is_said_in_another_story_is_not_told_in_this_trace() -> None:
     elsewhere = nova.WORKER._replace(
-        decide=lambda state, r: [one._replace(correlation="another") for one in nova.WORKER.decide(state, r)]
+        decide=lambda state, r: [
+            msgspec.structs.replace(one, correlation="another") for one in nova.WORKER.decide(state, r)
+        ]
     )
     output = machine_of(elsewhere).step(traced(at(20, spawn())), 7)
     assert output is not None
     assert [envelope.traceparent for envelope in output.envelopes] == [msgspec.UNSET]
+
+
+CLOUDY = NetworkCreated(network="enis", vpc="vpc1", model="eni")
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_one_sleeps_through_the_stories_until_it_wakes(*, shared: bool) -> None:
+    commons = Commons() if shared else None
+    machine = Machine(cloud.WORKER, None, commons)
+
+    def given(position: int, event: Event) -> None:
+        if commons is not None:
+            commons.evolve(at(position, event))
+        machine.step(at(position, event), 7)
+
+    for position, event in enumerate((*WORLD, spawn(), scheduled(), allocated()), 1):
+        given(position, event)
+    state: Any = machine.state
+    assert (machine.is_asleep, machine.position) == (True, position)
+    assert state.ports.tables["ports"] == {}  # its own: it would decide of them
+    assert state.known.ports == {allocated().port}  # shared, as are the hosts: nobody sleeps in there
+    assert len(state.world.hosts) == 3
+    assert not machine.decides_on(at(50, allocated()))
+    assert machine.wants(NetworkCreated)
+    assert machine.wants(PortAllocated) == (not shared)  # alone, it looks after what is shared by itself
+    given(51, CLOUDY)
+    assert not machine.is_asleep
+    assert machine.wants(PortAllocated)
+    given(52, msgspec.structs.replace(allocated(), port="another-0", network="enis", model="eni"))
+    assert [row.port for row in state.ports.tables["ports"].values()] == ["another-0"]
+
+
+def test_a_snapshot_keeps_whether_it_sleeps() -> None:
+    asleep, awake, restored = Machine(cloud.WORKER), Machine(cloud.WORKER), Machine(cloud.WORKER)
+    awake.replay(at(1, CLOUDY))
+    for machine in (asleep, awake):
+        restored.restore(machine.keep(), 1)
+        assert restored.is_asleep == machine.is_asleep == (machine is asleep)
+
+
+def test_one_that_serves_a_host_is_woken_by_its_own_alone() -> None:
+    machine = Machine(host_ipam.WORKER, frozenset({"h1"}))
+    for number, (host, allocator) in enumerate((("h2", host_ipam.NAME), ("h1", "ipam"), ("h1", host_ipam.NAME)), 1):
+        assert machine.is_asleep
+        machine.replay(at(number, msgspec.structs.replace(scheduled(), host=host, allocator=allocator)))
+    assert not machine.is_asleep

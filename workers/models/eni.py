@@ -63,7 +63,7 @@ def may_move(port: PortRow, source: HostRow, target: HostRow) -> Refusal | None:
 
 
 MODEL = NetworkModel(
-    name="eni",
+    name=cloud.MODEL,
     host_kinds=frozenset({NODE}),
     segment=segment,
     check=check,
