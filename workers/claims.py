@@ -1,6 +1,5 @@
 """The fields by which a report says which claim of which port it speaks of."""
 
-import ipaddress
 from typing import Protocol, TypedDict
 
 
@@ -33,4 +32,4 @@ def claim(port: HasClaim) -> Claim:
 
 def mac_of(ip: str) -> str:
     """The MAC that goes with an address: OpenStack's fa:16 and the four octets, so unique wherever the address is."""
-    return "fa:16:" + ipaddress.IPv4Address(ip).packed.hex(":")
+    return "fa:16:" + ":".join([f"{int(octet):02x}" for octet in ip.split(".")])

@@ -152,8 +152,6 @@ def _create(state: IpamState, request: PortCreateRequested) -> Iterable[Decision
     if instance is not None and (instance.terminating or instance.cleaned or instance.state in ENDED):
         gone = Refusal("the instance is being deleted", "instance", request.instance)
         return (Emit(refuse(request, gone)),)
-    if allocator(state, request) != IPAM:
-        return ()
     found = find(state, request)
     return (Emit(refuse(request, found) if isinstance(found, Refusal) else allocate(request, found)),)
 
