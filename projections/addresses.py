@@ -7,6 +7,9 @@ import ipaddress
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
+from sys import intern
+
+import msgspec
 
 from bus.envelope import Recorded
 from bus.events import (
@@ -24,6 +27,8 @@ from projections.fold import NOTHING, Fold, Row, Table, Touched, on
 from projections.world import World
 
 VLAN_MIN, VLAN_MAX = 1, 4094
+#: The generations of a port that has never drifted: one tuple for all of them.
+FIRST = (1,)
 
 
 class AddressRow(Row):
@@ -115,6 +120,14 @@ class Pool:
             self._given_back.popleft()
 
 
+class _Held(msgspec.Struct, frozen=True):
+    """What a port holds since the claim ``generation``: addresses of ``subnet``, as (VRF, IP)."""
+
+    subnet: str
+    generation: int
+    addresses: tuple[tuple[str, str], ...]
+
+
 class Addresses(Fold):
     """Every address and VLAN that is in use."""
 
@@ -128,15 +141,17 @@ class Addresses(Fold):
         super().__init__()
         self.pools: dict[str, Pool] = {}
         self._by_network: dict[str, Pool] = {}
-        self._held: dict[str, PortClaim] = {}
+        self._held: dict[str, _Held] = {}
         #: By port and generation: addresses of claims before the current one, which had others.
-        self._left: dict[str, dict[int, PortClaim]] = {}
+        self._left: dict[str, dict[int, _Held]] = {}
         #: By port and generation: the leaf pair and VNI on which a claim uses a VLAN.
-        self._claims: dict[str, dict[int, tuple[str, int]]] = {}
+        self._claims: dict[tuple[str, int], tuple[str, int]] = {}
         self._newest: dict[str, int] = {}
-        #: By host and port: the claims of which something may be left there.
-        self._claims_on: dict[str, dict[str, set[int]]] = {}
-        self._hosts_of: dict[str, dict[int, str]] = {}
+        #: By port: the generations of which something may be left, nearly always FIRST alone.
+        self._left_of: dict[str, tuple[int, ...]] = {}
+        #: By port and generation: the host on which something of a claim may be left; by host: how many by port.
+        self._hosts_of: dict[tuple[str, int], str] = {}
+        self._claims_on: dict[str, dict[str, int]] = {}
         self._vlans: dict[str, set[int]] = {}
         #: Decides which subnets there are, so that this fold and every other agree.
         self._world = World()
@@ -211,16 +226,17 @@ class Addresses(Fold):
         return (*self._hold(e), *self._use_segment(e))
 
     def _hold(self, e: PortClaim) -> tuple[Touched, ...]:
-        self._held[e.port] = e
-        held, keys = self.tables["addresses"], [(e.vrf, ip) for ip in (e.ip, *e.secondary_ips)]
-        pool = self._count(e.subnet, len(keys))
-        for vrf, ip in keys:
-            held[vrf, ip] = AddressRow(vrf=vrf, ip=ip, subnet=e.subnet, port=e.port, mac=e.mac)
-            pool.take(ip)
-        return (*(("addresses", key) for key in keys), ("pools", (e.subnet,)))
+        port, vrf, subnet = intern(e.port), intern(e.vrf), intern(e.subnet)
+        keys = tuple([(vrf, ip) for ip in (e.ip, *e.secondary_ips)])
+        self._held[port] = _Held(subnet, e.generation, keys)
+        held, pool = self.tables["addresses"], self._count(subnet, len(keys))
+        for key in keys:
+            held[key] = AddressRow(vrf=vrf, ip=key[1], subnet=subnet, port=port, mac=e.mac)
+            pool.take(key[1])
+        return (*(("addresses", key) for key in keys), ("pools", (subnet,)))
 
-    def _free(self, held: PortClaim) -> tuple[Touched, ...]:
-        keys = [(held.vrf, ip) for ip in (held.ip, *held.secondary_ips)]
+    def _free(self, held: _Held) -> tuple[Touched, ...]:
+        keys = held.addresses
         pool = self._count(held.subnet, -len(keys))
         for key in keys:
             del self.tables["addresses"][key]
@@ -234,7 +250,7 @@ class Addresses(Fold):
             return NOTHING
         moved: tuple[Touched, ...] = ()
         held = self._held[e.port]
-        if (held.vrf, held.ip) != (e.vrf, e.ip) and (e.vrf, e.ip) not in self.tables["addresses"]:
+        if held.addresses[0] != (e.vrf, e.ip) and (e.vrf, e.ip) not in self.tables["addresses"]:
             self._left.setdefault(e.port, {})[held.generation] = held
             moved = self._hold(e)
         return (*moved, *self._use_segment(e))
@@ -242,21 +258,27 @@ class Addresses(Fold):
     @on(PortClaimCleared)
     def _claim_cleared(self, r: Recorded, e: PortClaimCleared) -> tuple[Touched, ...]:
         self._leave_host(e.port, e.generation)
-        segment_key = self._claims.get(e.port, {}).pop(e.generation, None)
+        if e.generation in self._left_of.get(e.port, ()):
+            self._left_of[e.port] = tuple(one for one in self._left_of[e.port] if one != e.generation)
+        segment_key = self._claims.pop((e.port, e.generation), None)
         left = self._left.get(e.port, {}).pop(e.generation, None)
         freed = self._free(left) if left is not None else NOTHING
         return freed if segment_key is None else (*freed, self._leave_segment(segment_key))
 
     def _use_segment(self, e: PortClaim) -> tuple[Touched, ...]:
-        self._newest[e.port] = e.generation
-        self._claims_on.setdefault(e.host, {}).setdefault(e.port, set()).add(e.generation)
-        self._hosts_of.setdefault(e.port, {})[e.generation] = e.host
-        claims = self._claims.setdefault(e.port, {})
+        port, host = intern(e.port), intern(e.host)
+        claim = (port, e.generation)
+        self._newest[port] = e.generation
+        before = self._left_of.get(port, ())
+        self._left_of[port] = (*before, e.generation) if before or e.generation != 1 else FIRST
+        claims_on = self._claims_on.setdefault(host, {})
+        claims_on[port] = claims_on.get(port, 0) + 1
+        self._hosts_of[claim] = host
         if not (e.vlan and e.vni):  # only a VLAN that stands for a VNI is the leaf pair's own
             return NOTHING
-        segment_key = (e.physical_network, e.vni)
-        claims[e.generation] = segment_key
+        segment_key = (intern(e.physical_network), e.vni)
         segment: SegmentRow | None = self.tables["segments"].get(segment_key)
+        self._claims[claim] = segment_key
         if segment is None:
             segment = SegmentRow(physical_network=e.physical_network, vni=e.vni, vlan=e.vlan, ports=0)
             self.tables["segments"][segment_key] = segment
@@ -265,9 +287,9 @@ class Addresses(Fold):
         return (("segments", segment_key),)
 
     def _leave_host(self, port: str, generation: int) -> None:
-        host = self._hosts_of.get(port, {}).pop(generation, None)
+        host = self._hosts_of.pop((port, generation), None)
         if host is not None:
-            self._claims_on[host][port].discard(generation)
+            self._claims_on[host][port] -= 1
             if not self._claims_on[host][port]:
                 del self._claims_on[host][port]
 
@@ -285,12 +307,12 @@ class Addresses(Fold):
         if held is None:
             return NOTHING
         del self._newest[e.port]
+        generations = self._left_of.pop(e.port)
         freed = [touched for one in (held, *self._left.pop(e.port, {}).values()) for touched in self._free(one)]
-        for generation in list(self._hosts_of.get(e.port, ())):
+        for generation in generations:
             self._leave_host(e.port, generation)
-        self._hosts_of.pop(e.port, None)
-        segments = [self._leave_segment(segment_key) for segment_key in self._claims.pop(e.port).values()]
-        return (*freed, *segments)
+        keys = [self._claims.pop((e.port, generation), None) for generation in generations]
+        return (*freed, *(self._leave_segment(key) for key in keys if key is not None))
 
     def _count(self, subnet: str, change: int) -> Pool:
         pool = self.pools[subnet]

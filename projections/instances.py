@@ -1,5 +1,7 @@
 """Instances: what was asked for, where it went and how each request ended (Figure 10, steps 1 and 13; Figure 11)."""
 
+from sys import intern
+
 from bus.envelope import Recorded
 from bus.events import (
     HostDown,
@@ -110,18 +112,18 @@ class Instances(Fold):
         if (e.instance,) in self._rows:
             return NOTHING
         row = InstanceRow(
-            instance=e.instance,
+            instance=intern(e.instance),
             name=e.name,
-            az=e.az,
-            host=e.host or "",
-            network=e.network or "",
-            label=e.label or "",
-            kind=e.kind,
+            az=intern(e.az),
+            host=intern(e.host or ""),
+            network=intern(e.network or ""),
+            label=intern(e.label or ""),
+            kind=intern(e.kind),
             port_name=port_name(e.name, e.labels),
-            request=r.correlation,
+            request=intern(r.correlation),
             requested_us=r.time_us,
         )
-        self._rows[(e.instance,)] = row
+        self._rows[(row.instance,)] = row
         self.by_port_name.setdefault(row.port_name, row.instance)
         return self._touch(row)
 
@@ -167,7 +169,7 @@ class Instances(Fold):
         row = self.get(e.instance)
         if row is None or row.port:
             return NOTHING
-        row.port = e.port
+        row.port = intern(e.port)
         return self._touch(row)
 
     @on(InstanceActive)
@@ -328,7 +330,7 @@ class Instances(Fold):
     def _place(self, row: InstanceRow, host: str) -> None:
         """Count the instance on ``host`` and nowhere else."""
         self._leave(row)
-        row.host = host
+        row.host = intern(host)
         self.load[host] = self.load.get(host, 0) + 1
         self._on_host.setdefault(host, {})[row.instance] = None
 

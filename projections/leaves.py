@@ -7,6 +7,8 @@ acknowledgement counts only for the epoch it answers, so a late one can never be
 A host that is down is fenced: its interfaces need nothing, whatever is bound through them (docs/adr/0005).
 """
 
+from sys import intern
+
 import msgspec
 
 from bus.envelope import Recorded
@@ -72,6 +74,7 @@ ClaimKey = tuple[str, int]
 class CncPort(msgspec.Struct):
     """A claim of a port as CNC keeps it (Figure 10, step 4)."""
 
+    key: ClaimKey
     port: str
     az: str
     host: str
@@ -86,11 +89,6 @@ class CncPort(msgspec.Struct):
     placed: bool = False  # it is or was bound: only then do leaf interfaces concern it
     leaving: bool = False
     reported: str = ""
-
-    @property
-    def key(self) -> ClaimKey:
-        """Which claim this is."""
-        return self.port, self.generation
 
 
 class Leaves(Fold):
@@ -185,16 +183,18 @@ class Leaves(Fold):
             return NOTHING
         before = self.newest(e.port)
         self._newest[e.port] = e.generation
-        self.claims[e.port, e.generation] = CncPort(
-            port=e.port,
-            az=e.az,
-            host=e.host,
+        key = (intern(e.port), e.generation)
+        self.claims[key] = CncPort(
+            key=key,
+            port=key[0],
+            az=intern(e.az),
+            host=intern(e.host),
             generation=e.generation,
-            correlation=r.correlation,
+            correlation=intern(r.correlation),
             vlan=e.vlan,
             vni=e.vni,
-            vrf=e.vrf,
-            gateway=f"{e.gateway}/{e.prefix_length}",
+            vrf=intern(e.vrf),
+            gateway=intern(f"{e.gateway}/{e.prefix_length}"),
             registered=before is not None and before.registered,
         )
         return NOTHING

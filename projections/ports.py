@@ -7,6 +7,7 @@ A claim that is over (Figure 11) is kept beside the port until nothing of it is 
 """
 
 from collections.abc import Callable
+from sys import intern
 
 from bus.envelope import Recorded
 from bus.events import (
@@ -55,7 +56,8 @@ class Ports(Fold):
         self._on_host: dict[str, dict[str, None]] = {}
         #: By port: the ids of the requests for a claim that have their answer.
         self._answered: dict[str, set[str]] = {}
-        self._of_instance: dict[str, dict[str, None]] = {}
+        #: Nearly always one, for which a tuple takes a quarter of what a dict would.
+        self._of_instance: dict[str, tuple[str, ...]] = {}
         self._down: set[str] = set()
         self._returned: set[str] = set()
         #: For a host's own agent: the newest claim of each port that has left the host.
@@ -316,37 +318,40 @@ class Ports(Fold):
 
     def _put(self, r: Recorded, e: PortClaim) -> tuple[Touched, ...]:
         """The port as it is after a claim: DOWN_DOWN and unbound."""
-        row = self._rows[e.port,] = PortRow(
-            port=e.port,
+        row = PortRow(
+            port=intern(e.port),
             name=e.name,
-            instance=e.instance,
-            az=e.az,
-            host=e.host,
+            instance=intern(e.instance),
+            az=intern(e.az),
+            host=intern(e.host),
             generation=e.generation,
-            network=e.network,
-            subnet=e.subnet,
-            vpc=e.vpc,
-            vrf=e.vrf,
+            network=intern(e.network),
+            subnet=intern(e.subnet),
+            vpc=intern(e.vpc),
+            vrf=intern(e.vrf),
             ip=e.ip,
             prefix_length=e.prefix_length,
             mac=e.mac,
-            gateway=e.gateway,
-            physical_network=e.physical_network,
+            gateway=intern(e.gateway),
+            physical_network=intern(e.physical_network),
             vlan=e.vlan,
             vni=e.vni,
-            model=e.model,
-            underlay_by=e.underlay_by,
-            overlay_by=e.overlay_by,
-            policy_by=e.policy_by,
+            model=intern(e.model),
+            underlay_by=intern(e.underlay_by),
+            overlay_by=intern(e.overlay_by),
+            policy_by=intern(e.policy_by),
             secondary_ips=list(e.secondary_ips),
-            correlation=r.correlation,
+            correlation=intern(r.correlation),
             claimed_at=r.position,
             allocated_us=r.time_us,
             changed_us=r.time_us,
         )
+        self._rows[row.port,] = row
         self.by_name[row.name] = row.port
         self._on_host.setdefault(row.host, {})[row.port] = None
-        self._of_instance.setdefault(row.instance, {})[row.port] = None
+        ports = self._of_instance.get(row.instance, ())
+        if row.port not in ports:
+            self._of_instance[row.instance] = (*ports, row.port)
         if row.host in self._down:  # it was decided before the host was known to be down
             self._mark_down(row)
         return self._changed(r, row)
@@ -378,9 +383,9 @@ class Ports(Fold):
     def _drop(self, row: PortRow) -> None:
         del self._rows[row.port,]
         del self._on_host[row.host][row.port]
-        del self._of_instance[row.instance][row.port]
-        if not self._of_instance[row.instance]:
-            del self._of_instance[row.instance]
+        ports = tuple(port for port in self._of_instance.pop(row.instance) if port != row.port)
+        if ports:
+            self._of_instance[row.instance] = ports
         if self.by_name.get(row.name) == row.port:
             del self.by_name[row.name]
 

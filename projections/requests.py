@@ -1,5 +1,7 @@
 """Requests of publishers and operators by id: pending, or how each ended. For whoever asks and does not wait."""
 
+from sys import intern
+
 from bus.envelope import Recorded
 from bus.events import (
     EVENT_TYPES,
@@ -75,8 +77,8 @@ class Requests(Fold):
     def _requested(self, r: Recorded, e: Event) -> tuple[Touched, ...]:
         if r.id != r.correlation or r.actor in _WORKERS or (r.id,) in self._rows:
             return NOTHING
-        row = RequestRow(request=r.id, kind=name_of(type(e)), about=key_of(e), requested_us=r.time_us)
-        self._rows[r.id,] = row
+        row = RequestRow(request=intern(r.id), kind=name_of(type(e)), about=intern(key_of(e)), requested_us=r.time_us)
+        self._rows[row.request,] = row
         return (("requests", (r.id,)),)
 
     @on(*_ANSWERS)

@@ -1,5 +1,7 @@
 """Spawn timelines: when each of Figure 10's thirteen steps happened, per instance."""
 
+from sys import intern
+
 from bus.envelope import Recorded
 from bus.events import (
     InstanceActive,
@@ -67,7 +69,7 @@ class Spawns(Fold):
         if (e.instance,) in self._rows:
             return NOTHING
         self._requests[e.instance] = r.correlation
-        self._rows[(e.instance,)] = SpawnRow(instance=e.instance, name=e.name, step_01_us=r.time_us)
+        self._rows[(e.instance,)] = SpawnRow(instance=intern(e.instance), name=e.name, step_01_us=r.time_us)
         return (("spawns", (e.instance,)),)
 
     @on(InstanceScheduled)
@@ -75,7 +77,7 @@ class Spawns(Fold):
         row = self._rows.get((e.instance,))
         if row is None or row.scheduled_us:
             return NOTHING
-        row.host, row.scheduled_us = e.host, r.time_us
+        row.host, row.scheduled_us = intern(e.host), r.time_us
         if e.instance in self._ready:
             row.port = self._ready.pop(e.instance)
             self._by_port[row.port] = row
@@ -86,7 +88,7 @@ class Spawns(Fold):
         row = self._rows.get((e.instance,))
         if row is None or row.port:
             return NOTHING
-        row.port = e.port
+        row.port = intern(e.port)
         self._by_port[e.port] = row
         return self._step(e, "step_02_us", r.time_us)
 
