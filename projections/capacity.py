@@ -4,6 +4,11 @@ A claim counts from when it is granted (bound or not) until nothing of it is lef
 what it has still to withdraw, are both counted. Claims whose overlay another than CNC makes need no entry.
 """
 
+from collections.abc import Iterable
+from sys import intern
+
+import msgspec
+
 from bus.envelope import Recorded
 from bus.events import (
     CNC,
@@ -23,6 +28,14 @@ from projections.world import World
 Entry = tuple[str, int]
 
 
+class _Counted(msgspec.Struct, frozen=True, gc=False):
+    """A claim that counts."""
+
+    generation: int
+    host: str
+    vlan: int
+
+
 class Capacity(Fold):
     """What is promised of each leaf's table. It has no rows of its own: it is a reckoning over claims."""
 
@@ -30,10 +43,10 @@ class Capacity(Fold):
         super().__init__()
         #: Decides which hosts and leaves there are, so that this fold and every other agree.
         self._world = World()
-        #: By leaf and entry: the claims (port, generation) that it is promised to.
-        self._promised: dict[str, dict[Entry, set[tuple[str, int]]]] = {}
-        #: By port and generation: host and VLAN of a claim that counts.
-        self._claims: dict[str, dict[int, tuple[str, int]]] = {}
+        #: By leaf and entry: how many claims it is promised to.
+        self._promised: dict[str, dict[Entry, int]] = {}
+        #: By port: the claims that count.
+        self._claims: dict[str, tuple[_Counted, ...]] = {}
         self._newest: dict[str, int] = {}
 
     def capacity(self, leaf: str) -> int:
@@ -69,34 +82,33 @@ class Capacity(Fold):
         host = self._world.hosts.get(e.host)
         if host is None or not e.vlan or e.overlay_by != CNC:
             return NOTHING
-        self._claims.setdefault(e.port, {})[e.generation] = (e.host, e.vlan)
+        self._claims[intern(e.port)] = (*self._claims.get(e.port, ()), _Counted(e.generation, host.host, e.vlan))
+        entry = (host.interface, e.vlan)
         for leaf in (host.leaf_a, host.leaf_b):
             entries = self._promised.setdefault(leaf, {})
-            entries.setdefault((host.interface, e.vlan), set()).add((e.port, e.generation))
+            entries[entry] = entries.get(entry, 0) + 1
         return NOTHING
 
     @on(PortClaimCleared)
     def _cleared(self, r: Recorded, e: PortClaimCleared) -> tuple[Touched, ...]:
-        self._leave(e.port, e.generation)
+        claims = self._claims.pop(e.port, ())
+        kept = tuple(one for one in claims if one.generation != e.generation)
+        if kept:
+            self._claims[e.port] = kept
+        self._leave(one for one in claims if one.generation == e.generation)
         return NOTHING
 
     @on(PortDeleted)
     def _deleted(self, r: Recorded, e: PortDeleted) -> tuple[Touched, ...]:
-        for generation in list(self._claims.get(e.port, ())):
-            self._leave(e.port, generation)
+        self._leave(self._claims.pop(e.port, ()))
         return NOTHING
 
-    def _leave(self, port: str, generation: int) -> None:
-        claims = self._claims.get(port, {})
-        claim = claims.pop(generation, None)
-        if not claims:
-            self._claims.pop(port, None)
-        if claim is None:
-            return
-        host = self._world.hosts[claim[0]]
-        for leaf in (host.leaf_a, host.leaf_b):
-            entries = self._promised[leaf]
-            users = entries[host.interface, claim[1]]
-            users.discard((port, generation))
-            if not users:
-                del entries[host.interface, claim[1]]
+    def _leave(self, claims: Iterable[_Counted]) -> None:
+        for claim in claims:
+            host = self._world.hosts[claim.host]
+            entry = (host.interface, claim.vlan)
+            for leaf in (host.leaf_a, host.leaf_b):
+                entries = self._promised[leaf]
+                entries[entry] -= 1
+                if not entries[entry]:
+                    del entries[entry]

@@ -68,8 +68,9 @@ class Spawns(Fold):
     def _requested(self, r: Recorded, e: SpawnRequested) -> tuple[Touched, ...]:
         if (e.instance,) in self._rows:
             return NOTHING
-        self._requests[e.instance] = r.correlation
-        self._rows[(e.instance,)] = SpawnRow(instance=intern(e.instance), name=e.name, step_01_us=r.time_us)
+        instance = intern(e.instance)
+        self._requests[instance] = intern(r.correlation)
+        self._rows[(instance,)] = SpawnRow(instance=instance, name=e.name, step_01_us=r.time_us)
         return (("spawns", (e.instance,)),)
 
     @on(InstanceScheduled)

@@ -5,6 +5,7 @@ when the claim is over, by force if the node is dead. A drift moves it with both
 """
 
 from collections.abc import Iterable
+from sys import intern
 
 from bus.envelope import Recorded
 from bus.events import (
@@ -70,7 +71,7 @@ class Known(Fold):
 
     @on(PortAllocated)
     def _allocated(self, r: Recorded, e: PortAllocated) -> tuple[Touched, ...]:
-        self.ports.add(e.port)
+        self.ports.add(intern(e.port))
         return NOTHING
 
     @on(PortDeleted)

@@ -5,7 +5,6 @@ import itertools
 import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import msgspec
 import stamina
@@ -84,7 +83,7 @@ class Tally(msgspec.Struct, kw_only=True):
 _REQUESTED = {"spawn": "requested", "delete": "delete_requested", "drift": "drift_requested", "bulk": "bulk_requested"}
 
 
-class _Sent(NamedTuple):
+class _Sent(msgspec.Struct, frozen=True, gc=False):
     """A request that was published. ``due_us``: when it should have been."""
 
     kind: str
