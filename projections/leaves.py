@@ -201,9 +201,9 @@ class Leaves(Fold):
 
     @on(PortRegistered)
     def _registered(self, r: Recorded, e: PortRegistered) -> tuple[Touched, ...]:
-        for generation in range(1, self._newest.get(e.port, 0) + 1):
-            if (e.port, generation) in self.claims:
-                self.claims[e.port, generation].registered = True
+        newest = self.newest(e.port)
+        if newest is not None:  # the claims after it have it from there
+            newest.registered = True
         return NOTHING
 
     @on(PortBound)

@@ -1,5 +1,6 @@
 """Leaf interfaces: reference counts (invariant 10) and epochs."""
 
+import msgspec
 import pytest
 
 from bus.events import (
@@ -7,6 +8,7 @@ from bus.events import (
     LeafVlanAdded,
     LeafVlanFailed,
     LeafVlanRemoved,
+    PortClaimed,
     PortOverlayRemoved,
     PortRegistered,
 )
@@ -127,3 +129,13 @@ def test_ports_wait_until_they_are_reported_and_again_when_they_leave() -> None:
 def test_registration_is_noted() -> None:
     fold = given(Leaves(), HOST, allocated(), PortRegistered(port="p1", az="az1", host="h1"))
     assert fold.claims["p1", 1].registered
+
+
+def test_a_generation_beyond_all_measure_is_one_claim_like_any_other() -> None:
+    """Whoever forges one holds up nobody: nothing is done for each generation up to it."""
+    claimed = {**msgspec.structs.asdict(allocated()), "generation": (1 << 63) - 1}
+    fold = given(Leaves(), HOST, allocated(), PortClaimed(**claimed, from_host="h1"))
+    fold.evolve(record(PortRegistered(port="p1", az="az1", host="h1")))
+    newest = fold.newest("p1")
+    assert newest is not None
+    assert newest.registered
