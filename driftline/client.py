@@ -17,7 +17,7 @@ import msgspec
 from bus import jetstream
 from bus.envelope import Envelope, request
 from bus.errors import MalformedEvent
-from bus.events import AnyEvent, OperationCompleted, OperationRefused
+from bus.events import AnyEvent, Event, OperationCompleted, OperationRefused
 from bus.log import Appended, Log
 from bus.subjects import history_filter, key_of
 from driftline.ledger import Ledger
@@ -121,6 +121,8 @@ def _checked_traceparent(text: str) -> str | msgspec.UnsetType:
 
 def _checked(event: AnyEvent) -> AnyEvent:
     """``event`` if a reader will take it: structs made in Python are not checked by themselves."""
+    if not isinstance(event, Event):
+        raise MalformedEvent(f"event: {event!r:.80} is none of bus.events, which say what can be published")
     fields = msgspec.to_builtins(event)
     try:
         msgspec.convert(fields, type(event))

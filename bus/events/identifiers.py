@@ -3,7 +3,7 @@
 A spawn names its port, its host and its network in some fifty fields of thirteen events. Matching a pattern for each
 is most of what decoding takes (docs/adr/0014), so ``IdentifierFields`` leaves to msgspec only how long such a field
 may be, and ``check`` matches the pattern for values that were not seen lately. Everywhere but in a field of an event
-itself (lists, other structs, optional fields), msgspec matches it.
+itself (lists, other structs), msgspec matches it.
 """
 
 import re
@@ -28,8 +28,10 @@ RealisedBy = Annotated[str, msgspec.Meta(pattern=f"^({_WORD}{{0,62}})?{_END}", d
 #: How many values are kept that were found to be identifiers, about 100 bytes each; then none, and again.
 KNOWN_MAX = 20_000
 
-_known = {""}
-_IDENTIFIER = re.compile(f"({_WORD}*)?")
+#: What is no identifier and yet may stand where one is optional: msgspec knows where.
+_NONE: frozenset[str | None] = frozenset({"", None})
+_known = set(_NONE)
+_IDENTIFIER = re.compile(f"{_WORD}*")
 
 
 def _lengths_only(kind: Any, least: int, most: int) -> Any:
@@ -45,6 +47,12 @@ _BARE = {
     id(InstanceId): _lengths_only(InstanceId, 1, 61),
     id(RealisedBy): _lengths_only(RealisedBy, 0, 63),
 }
+_OPTIONAL = Token | None
+
+
+def _bare(kind: Any) -> Any:
+    """``kind`` without its pattern; itself if it is no identifier."""
+    return _BARE[id(Token)] | None if kind == _OPTIONAL else _BARE.get(id(kind), kind)
 
 
 class IdentifierFields(msgspec.StructMeta):
@@ -52,8 +60,9 @@ class IdentifierFields(msgspec.StructMeta):
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **config: Any) -> Any:
         fields: dict[str, Any] = namespace.get("__annotations__", {})
-        own = [field for field, kind in fields.items() if id(kind) in _BARE]
-        namespace["__annotations__"] = {field: _BARE.get(id(kind), kind) for field, kind in fields.items()}
+        bare = {field: _bare(kind) for field, kind in fields.items()}
+        own = [field for field, kind in fields.items() if bare[field] is not kind]
+        namespace["__annotations__"] = bare
         names = (*(name for base in bases for name in getattr(base, "identifier_names", ())), *own)
         cls: Any = super().__new__(mcs, name, bases, namespace, **config)
         cls.identifier_names = names
@@ -63,18 +72,21 @@ class IdentifierFields(msgspec.StructMeta):
 
 def check(event: Any) -> None:
     """Raises ValueError, worded as msgspec words it, when a field that is an identifier holds something else."""
-    if _known.issuperset(event.identifiers(event)):
-        return
+    try:
+        if _known.issuperset(event.identifiers(event)):
+            return
+    except TypeError:  # something that has no hash, and so no text: it is named below
+        pass
     for field in event.identifier_names:
-        value = getattr(event, field)
-        if value not in _known:
-            _learn(field, value)
+        _learn(field, getattr(event, field))
 
 
-def _learn(field: str, value: str) -> None:
-    if not _IDENTIFIER.fullmatch(value):
+def _learn(field: str, value: object) -> None:
+    if value is None or value == "":
+        return
+    if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
         raise ValueError(f"Expected letters, digits, `_` and `-`, a letter or digit first - at `$.{field}`")
-    if len(_known) > KNOWN_MAX:
+    if len(_known) >= KNOWN_MAX:
         _known.clear()
-        _known.add("")
+        _known.update(_NONE)
     _known.add(value)

@@ -130,6 +130,8 @@ def load(
     """
     if context.invoked_subcommand is not None:
         return
+    if profile is not None:
+        named(profile)
     if (trace is None) == (instances is None):
         raise UsageError("exactly one of --trace and --instances must be given")
     if speed is not None and trace is None:
@@ -137,7 +139,6 @@ def load(
     if trace is not None and profile not in (None, "trace"):
         raise UsageError(f"--profile {profile}: a trace is a profile of its own")
     profile = profile or ("trace" if trace else "burst")
-    named(profile)
     check_use(context, profile)
     for option, path in (("--out", out), ("--html", html)):
         if path is not None and not path.parent.is_dir():

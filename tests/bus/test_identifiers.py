@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bus.envelope import decode
 from bus.errors import MalformedEvent
-from bus.events import EVENT_TYPES, NetworkCreated, PortAllocated, PortRegistered, SubnetCreated, tag_of
+from bus.events import EVENT_TYPES, NetworkCreated, PortAllocated, PortRegistered, SpawnRequested, SubnetCreated, tag_of
 from bus.events import identifiers as module
 from bus.events.identifiers import InstanceId, RealisedBy, Token
 
@@ -24,9 +24,11 @@ FIELDS: dict[str, tuple[Any, type[Any]]] = {
     "port": (Token, PortRegistered),
     "instance": (InstanceId, PortAllocated),
     "zone": (RealisedBy, SubnetCreated),
+    "label": (Token, SpawnRequested),  # optional, and so is a network
 }
 GIVEN: dict[type[Any], dict[str, Any]] = {
     PortRegistered: {"port": "p", "az": "z", "host": "h"},
+    SpawnRequested: {"instance": "i", "name": "n", "az": "z"},
     SubnetCreated: {"subnet": "s", "network": "n", "cidr": "10.0.0.0/24", "gateway": "10.0.0.1"},
     PortAllocated: {
         **{"port": "p", "az": "z", "host": "h", "name": "any", "instance": "i", "network": "n", "subnet": "s"},
@@ -53,16 +55,20 @@ def test_an_event_takes_what_the_type_alone_takes(field: str, value: str) -> Non
         assert taken(event_type, {"type": tag_of(event_type), **document}) == taken(kind, value)
 
 
+def alternatives(kind: msgspec.inspect.Type) -> tuple[msgspec.inspect.Type, ...]:
+    return kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,)
+
+
+def is_bare(kind: msgspec.inspect.Type) -> bool:
+    return isinstance(kind, msgspec.inspect.Metadata) and "pattern" in (kind.extra_json_schema or {})
+
+
 @pytest.mark.parametrize("event_type", EVENT_TYPES)
 def test_no_event_leaves_an_identifier_unchecked(event_type: type[Any]) -> None:
     """Every field that msgspec does not match a pattern for, and tells one of, is matched by the event."""
     info = msgspec.inspect.type_info(event_type)
     assert isinstance(info, msgspec.inspect.StructType)
-    bare = {
-        field.encode_name
-        for field in info.fields
-        if isinstance(field.type, msgspec.inspect.Metadata) and "pattern" in (field.type.extra_json_schema or {})
-    }
+    bare = {field.encode_name for field in info.fields if any(map(is_bare, alternatives(field.type)))}
     assert bare == {*event_type.identifier_names}
 
 
@@ -71,6 +77,10 @@ def test_what_is_wrong_is_named_where_it_is() -> None:
         PortRegistered(port="p", az="z", host="h.h")
     with pytest.raises(ValueError, match=r"at `\$\.network`$"):
         NetworkCreated(network="n n", vpc="v")
+    wrongs: list[Any] = [7, ["h"], {}]
+    for wrong in wrongs:
+        with pytest.raises(ValueError, match=r"at `\$\.host`$"):
+            PortRegistered(port="p", az="z", host=wrong)
     with pytest.raises(MalformedEvent, match=r"at `\$\.event\.host`$"):
         decode(b'{"id": "x", "event": {"type": "port.registered.v1", "port": "p", "az": "z", "host": "h.h"}}')
 
