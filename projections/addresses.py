@@ -250,7 +250,8 @@ class Addresses(Fold):
             return NOTHING
         moved: tuple[Touched, ...] = ()
         held = self._held[e.port]
-        if held.addresses[0] != (e.vrf, e.ip) and (e.vrf, e.ip) not in self.tables["addresses"]:
+        moves = held.addresses[0] != (e.vrf, e.ip) and (e.vrf, e.ip) not in self.tables["addresses"]
+        if moves and e.subnet in self.pools:
             self._left.setdefault(e.port, {})[held.generation] = held
             moved = self._hold(e)
         return (*moved, *self._use_segment(e))

@@ -132,13 +132,13 @@ class Instances(Fold):
         row = self.get(e.instance)
         if row is None:  # a host's own agent sees only what concerns its host
             row = InstanceRow(
-                instance=e.instance,
+                instance=intern(e.instance),
                 name=e.name,
-                az=e.az,
-                host=e.host,
-                network=e.network or "",
-                label=e.label or "",
-                kind=e.kind,
+                az=intern(e.az),
+                host=intern(e.host),
+                network=intern(e.network or ""),
+                label=intern(e.label or ""),
+                kind=intern(e.kind),
                 port_name=port_name(e.name, e.labels),
                 request=r.correlation,
                 requested_us=r.time_us,

@@ -5,7 +5,6 @@ when the claim is over, by force if the node is dead. A drift moves it with both
 """
 
 from collections.abc import Iterable
-from sys import intern
 
 from bus.envelope import Recorded
 from bus.events import (
@@ -22,7 +21,6 @@ from bus.events import (
     PortAllocated,
     PortBound,
     PortClaimed,
-    PortDeleted,
     PortEniAttached,
     PortEniAvailable,
     PortEniDeleted,
@@ -35,7 +33,6 @@ from bus.events import (
     PortUnbound,
 )
 from projections.enis import PENDING, EniRow, Enis
-from projections.fold import NOTHING, Fold, Touched, on
 from projections.hosts import Hosts
 from projections.port_rows import PortRow, StaleClaimRow
 from projections.ports import Ports
@@ -62,24 +59,6 @@ LOOK_AGAIN_US = GRACE_US + 30_000_000
 _SETTLED = frozenset({"available", "attached", "error", "deleted"})
 
 
-class Known(Fold):
-    """The ports that live, whatever their network."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ports: set[str] = set()
-
-    @on(PortAllocated)
-    def _allocated(self, r: Recorded, e: PortAllocated) -> tuple[Touched, ...]:
-        self.ports.add(intern(e.port))
-        return NOTHING
-
-    @on(PortDeleted)
-    def _deleted(self, r: Recorded, e: PortDeleted) -> tuple[Touched, ...]:
-        self.ports.discard(e.port)
-        return NOTHING
-
-
 class CloudState(State):
     """The nodes, the ports, which hosts live, and the ENIs."""
 
@@ -91,7 +70,8 @@ class CloudState(State):
             self.fold(Hosts),
             self.fold(Enis),
         )
-        self.known = self.fold(Known)
+        #: As the log has them, of whatever network: its own fold may be asleep.
+        self.every_port = self.commons.fold(Ports)
 
 
 def decide(state: CloudState, r: Recorded) -> Iterable[Decision]:
@@ -210,7 +190,7 @@ def _floating_ip(state: CloudState, r: Recorded, request: PortFloatingIpRequeste
     if (request.port, r.correlation) in state.enis.floating_answered:
         return
     if row is None:
-        known = request.port in state.known.ports
+        known = state.every_port.get(request.port) is not None
         yield Emit(_refused(request.port, "the port is in no network of a public cloud" if known else "unknown port"))
     elif row.leaving:
         yield Emit(_refused(request.port, "the port is being deleted"))

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from bus.envelope import Recorded
 from bus.events import (
+    ClusterCreated,
     HostDown,
     HostUp,
     IngressConfigured,
@@ -74,6 +75,15 @@ class Endpoints(Fold):
         for name in list(self.wishes):
             if self._is_about(name, e.port, network):
                 self._wish(r, name)
+        return NOTHING
+
+    @on(ClusterCreated)
+    def _adopted(self, r: Recorded, e: ClusterCreated) -> tuple[Touched, ...]:
+        """The cluster's network may have been there before it, with pods that this fold was not told of."""
+        for row in self._ports.tables["ports"].values():
+            if row.network == e.network:
+                self._network_of[row.port] = row.network
+                self._of_network.setdefault(row.network, {})[row.port] = None
         return NOTHING
 
     @on(*HOST_EVENTS, InstanceActive)

@@ -61,7 +61,9 @@ class Machine:
         self.worker = worker
         self._hosts = hosts if worker.per_host else None
         self._alone = commons is None or self._hosts is not None
-        self.state = worker.state(Folds(worker.says, Commons() if commons is None or self._alone else commons))
+        self.state = worker.state(
+            Folds(worker.says, Commons() if commons is None or self._hosts is not None else commons)
+        )
         self.position = 0
         #: Empty once it is awake.
         self._sleeps_through = worker.sleeps_through
@@ -94,17 +96,22 @@ class Machine:
         """Everything up to here is dealt with for good."""
         return next(iter(self._open)) - 1 if self._open else self.position
 
-    def wants(self, event_type: type[Event]) -> bool:
-        """Whether it is to be given events of ``event_type`` now: it decides on them, folds them, or may wake."""
-        if event_type in self._sleeps_through and event_type not in self.worker.wakes and not self._alone:
-            return False
-        own = event_type in self.worker.inputs or event_type in self.worker.wakes or self.state.handles(event_type)
+    def looks_at(self, event_type: type[Event]) -> bool:
+        """Whether events of ``event_type`` concern it: it decides on them, folds them, or may be woken by them."""
+        worker = self.worker
+        own = event_type in worker.inputs or event_type in worker.wakes or self.state.handles(event_type)
         return own or (self._alone and self.state.commons.handles(event_type))
+
+    def wants(self, event_type: type[Event]) -> bool:
+        """Whether it is to be given events of ``event_type`` now. What it says itself it is given asleep, too."""
+        worker = self.worker
+        asleep = event_type in self._sleeps_through and event_type not in worker.wakes and event_type not in worker.says
+        return self.looks_at(event_type) and (self._alone or not asleep)
 
     def decides_on(self, r: Recorded) -> bool:
         """Whether ``r`` is one of this worker's inputs, and of a host it serves."""
         kind = type(r.event)
-        return kind in self.worker.inputs and kind not in self._sleeps_through and self._serves(r)
+        return kind in self.worker.inputs and kind not in self._sleeps_through and self._serves_host(r.event)
 
     def replay(self, r: Recorded, checkpoint: int = 1 << 62) -> None:
         """Fold an event of the past; nothing is decided. What lies above ``checkpoint`` may be decided on again.
@@ -236,18 +243,19 @@ class Machine:
             self.state.commons.evolve(r)
 
     def _hears(self, r: Recorded) -> bool:
-        """Whether ``r`` is to be folded: of a host that it serves, and not slept through. It may be what wakes it."""
-        if self._hosts is not None and not self._serves_host(r.event):
+        """Whether ``r`` is to be folded: of a host that it serves, and not slept through. It may be what wakes it.
+
+        What it has said itself it always hears, for it folds that when it decides it, awake or not.
+        """
+        if not self._serves_host(r.event):
             return False
         if self._sleeps_through:
             kind = type(r.event)
-            if kind not in self.worker.wakes or not self.worker.wakes[kind](r.event):
-                return kind not in self._sleeps_through
-            self._sleeps_through = frozenset()
+            if kind in self.worker.wakes and self.worker.wakes[kind](r.event):
+                self._sleeps_through = frozenset()
+            elif kind in self._sleeps_through:
+                return r.actor == self.worker.name
         return True
-
-    def _serves(self, r: Recorded) -> bool:
-        return self._serves_host(r.event)
 
     def _serves_host(self, event: Event) -> bool:
         return self._hosts is None or getattr(event, "host", None) in self._hosts

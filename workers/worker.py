@@ -191,8 +191,9 @@ class Worker(NamedTuple):
     ``wake`` is asked once, when the worker has caught up with the log. ``beats``: it says which of the hosts that
     it ``knows`` are alive; ``listens``: its ``due`` wants to know.
 
-    One that is there for networks of some kind ``sleeps_through`` what comes before an event that ``wakes`` it: nothing
-    of that is folded by it or decided on, so a network that is not there costs next to nothing.
+    One that is there for networks of some kind ``sleeps_through`` what comes before an event that ``wakes`` it: none of
+    that is folded by it or decided on, but for what it said itself. So a network that is not there costs next to
+    nothing. It must not sleep through a request that it answers, nor through what it would need once it is awake.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """Identifiers, and how an event's own are checked: once for each value, not once for each field.
 
-A spawn names its port, its host and its network in some fifty fields of thirteen events. Matching a pattern for each
+A spawn names its port, its host and its network in some fifty fields of eleven events. Matching a pattern for each
 is most of what decoding takes (docs/adr/0014), so ``IdentifierFields`` leaves to msgspec only how long such a field
-may be, and ``check`` matches the pattern for values that were not seen lately. Everywhere but in a field of an event
+may be, and ``check`` matches the pattern for values not seen lately. Everywhere but in a field of an event
 itself (lists, other structs), msgspec matches it.
 """
 
@@ -59,15 +59,21 @@ class IdentifierFields(msgspec.StructMeta):
     """The type of event types: it gives each an ``identifiers``, what gets those fields of an event."""
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **config: Any) -> Any:
+        # Where annotations are not there yet (PEP 649), the patterns stay, and msgspec matches them: slower, not wrong.
         fields: dict[str, Any] = namespace.get("__annotations__", {})
         bare = {field: _bare(kind) for field, kind in fields.items()}
-        own = [field for field, kind in fields.items() if bare[field] is not kind]
-        namespace["__annotations__"] = bare
-        names = (*(name for base in bases for name in getattr(base, "identifier_names", ())), *own)
+        if fields:
+            namespace["__annotations__"] = bare
+        inherited = [name for base in bases for name in getattr(base, "identifier_names", ()) if name not in fields]
+        names = (*inherited, *(field for field, kind in fields.items() if bare[field] is not kind))
         cls: Any = super().__new__(mcs, name, bases, namespace, **config)
         cls.identifier_names = names
-        cls.identifiers = attrgetter(*names, *names[:1]) if names else tuple  # of one name it would get no tuple
+        cls.identifiers = attrgetter(*names, *names[:1]) if names else _none  # of one name it would get no tuple
         return cls
+
+
+def _none(event: Any) -> tuple[str, ...]:
+    return ()
 
 
 def check(event: Any) -> None:

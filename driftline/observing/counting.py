@@ -141,7 +141,7 @@ class WorkerCounts(Watch):
             hosts=sorted(machine.serves or ()),
             position=machine.position,
             checkpoint=machine.checkpoint,
-            folded=sum(count for kind, count in followed.items() if machine.wants(kind)),
+            folded=sum(count for kind, count in followed.items() if machine.looks_at(kind)),
             decided=tally.decided,
             appended=self._log.appended[name],
             effects_in_flight=in_flight,

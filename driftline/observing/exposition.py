@@ -85,7 +85,7 @@ def _of_workers(look: ProcessLook, workers: Sequence[WorkerLook]) -> Iterator[Me
     if look.log_last is not None:
         lags = [(n, look.lag(one.position) or 0) for n, one in names]
         yield _gauge("driftline_worker_lag_events", "Events of the log that it has not taken in", lags, labels)
-    yield counter("events_folded", "Events that it was given", "folded")
+    yield counter("events_folded", "Events of the types that it looks at", "folded")
     yield counter("events_decided", "Events that it answered", "decided")
     yield counter("events_appended", "Events of its own that are on disk", "appended")
     yield gauge("effects_in_flight", "Effects that are performed or wait for their slot", "effects_in_flight")

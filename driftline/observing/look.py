@@ -9,7 +9,8 @@ class WorkerLook(msgspec.Struct, frozen=True, kw_only=True):
     """One worker of a process. Counters run from the start of the process.
 
     ``position``: up to where it has taken in the log; ``checkpoint``: up to where all is dealt with for good.
-    ``folded``: events that it was given; ``decided``: those of them that it answered; ``appended``: its events on disk.
+    ``folded``: events of the types that it looks at; ``decided``: those of them that it answered; ``appended``: its
+    events on disk.
     Effects are ``effects_in_flight`` until they are ``done``, or ``failed`` for good; each further try is a retry.
     ``step``: folding one event and deciding on it, where that is measured; ``effect``: from the wish to its outcome.
     """

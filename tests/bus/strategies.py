@@ -53,7 +53,8 @@ def _texts(pattern: str | None) -> SearchStrategy[object]:
     return _CIDRS if "/" in pattern else _TOKENS
 
 
-def _events_of(event_type: type[Event]) -> SearchStrategy[Event]:
+def events_of(event_type: type[Event]) -> SearchStrategy[Event]:
+    """Any event of this type."""
     if event_type is SubnetCreated:  # the gateway must lie within the subnet
         return st.builds(
             SubnetCreated, subnet=_TOKENS, network=_TOKENS, cidr=st.just("10.0.0.0/24"), gateway=st.just("10.0.0.1")
@@ -65,7 +66,7 @@ def _events_of(event_type: type[Event]) -> SearchStrategy[Event]:
     return st.builds(event_type, **{field.name: _values(field.type) for field in info.fields})
 
 
-_EVENTS = st.one_of([_events_of(event_type) for event_type in EVENT_TYPES])
+_EVENTS = st.one_of([events_of(event_type) for event_type in EVENT_TYPES])
 
 
 def events() -> SearchStrategy[Event]:

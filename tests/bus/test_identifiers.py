@@ -5,14 +5,24 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus.envelope import decode
 from bus.errors import MalformedEvent
-from bus.events import EVENT_TYPES, NetworkCreated, PortAllocated, PortRegistered, SpawnRequested, SubnetCreated, tag_of
+from bus.events import (
+    EVENT_TYPES,
+    Event,
+    NetworkCreated,
+    PortAllocated,
+    PortRegistered,
+    SpawnRequested,
+    SubnetCreated,
+    tag_of,
+)
 from bus.events import identifiers as module
 from bus.events.identifiers import InstanceId, RealisedBy, Token
+from tests.bus.strategies import events_of
 
 TEXTS = st.one_of(
     st.text(st.characters(codec="utf-8"), max_size=70),
@@ -93,3 +103,31 @@ def test_what_is_remembered_stays_within_bounds(monkeypatch: pytest.MonkeyPatch)
         assert len(module._known) <= 50 + 3
     with pytest.raises(ValueError, match="port"):
         PortRegistered(port="p 1", az="z", host="h1")
+
+
+@pytest.mark.parametrize("event_type", EVENT_TYPES)
+@settings(max_examples=1)
+@given(data=st.data())
+def test_no_identifier_of_any_event_takes_what_is_none(event_type: type[Any], data: st.DataObject) -> None:
+    """Also where the event checks more of itself: a hole here is one into the subjects of NATS."""
+    event = data.draw(events_of(event_type))
+    document = {"type": tag_of(event_type), **msgspec.to_builtins(event)}
+    assert taken(event_type, document)
+    for name in event_type.identifier_names:
+        assert not taken(event_type, {**document, name: "a.b >"}), name
+
+
+def test_an_event_without_identifiers_and_one_that_declares_an_inherited_one_anew() -> None:
+    class Bare(Event, tag="bare.made.v1", frozen=True, kw_only=True):
+        count: int
+
+    class Named(Event, frozen=True, kw_only=True):
+        host: Token
+
+    class Free(Named, tag="free.made.v1", frozen=True, kw_only=True):
+        host: str
+
+    assert Bare(count=1).count == 1
+    assert Free(host="any text").host == "any text"
+    with pytest.raises(ValueError, match="host"):
+        Named(host="any text")

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bus.events import PortAllocated, SubnetCreated
+from bus.events import PortAllocated, PortClaimed, SubnetCreated
 from projections.addresses import Addresses, dotted
 from projections.fold import NOTHING
 from tests.projections.events import SUBNET, TENANCY, allocated, deleted
@@ -154,3 +154,11 @@ def test_an_address_that_is_not_the_pools_own_does_not_come_back_into_it(foreign
 def test_dotted_is_what_ipaddress_says(address: int) -> None:
     octets = address.to_bytes(4, "big")
     assert dotted(address) == ".".join(str(octet) for octet in octets)
+
+
+def test_a_claim_of_an_address_from_an_unknown_subnet_moves_nothing() -> None:
+    """A forged one must not end whoever folds it."""
+    fold = given(Addresses(), *TENANCY, SUBNET, allocated())
+    claimed = {**msgspec.structs.asdict(allocated()), "generation": 2, "subnet": "s9", "ip": "10.9.9.9"}
+    fold.evolve(record(PortClaimed(**claimed, from_host="h1")))
+    assert ("vrf1", "10.9.9.9") not in fold.tables["addresses"]

@@ -155,6 +155,21 @@ def test_a_pod_is_behind_it_once_it_is_usable() -> None:
     book.given(*before).when(last).then_nothing()
 
 
+def test_pods_that_were_there_before_the_cluster_are_behind_it_too() -> None:
+    """A cluster may adopt a plane that was made for it by hand, with pods in it."""
+    book = Playbook(ingress)
+    book.given(*WORLD, *PLANE[:3], *pod("web", "172.16.0.9", app="web"), cluster(), PLANE[3])
+    legs = [f"shop-{book.machine.position + 1}-{side}" for side in ("out", "in")]
+    book.given(By("q1", request(), "q1"), By("q1", leg(legs[0], "net1", {})))
+    book.given(By("q1", leg(legs[1], "k8s-pods", {"ingress": "shop"})), *pod(legs[0], "10.0.1.2", "net1"))
+    book.given(*pod(legs[1], "172.16.0.2", ingress="shop"), By("q1", active(legs[0])))
+    book.when(By("q1", active(legs[1])))
+    assert book.output is not None
+    [planned] = book.output.effects
+    assert isinstance(planned.effect, ConfigureIngress)
+    assert planned.effect.listeners == (HeldListener(80, (Endpoint("web-0", "172.16.0.9", 8080),)),)
+
+
 def test_an_ingress_that_gets_no_vip_is_refused_and_its_other_leg_goes() -> None:
     why = {"reason": "no address is left in the network", "field": "network", "value": "net1"}
     lost = InstanceRefused(instance=OUT, az=AZ, **why)

@@ -13,6 +13,8 @@ from bus.events import (
     NetworkCreated,
     PortAllocated,
     PortBindRequested,
+    PortFloatingIpRefused,
+    PortFloatingIpRequested,
     PortPlugged,
     PortUnplugged,
 )
@@ -317,7 +319,7 @@ def test_one_sleeps_through_the_stories_until_it_wakes(*, shared: bool) -> None:
     state: Any = machine.state
     assert (machine.is_asleep, machine.position) == (True, position)
     assert state.ports.tables["ports"] == {}  # its own: it would decide of them
-    assert state.known.ports == {allocated().port}  # shared, as are the hosts: nobody sleeps in there
+    assert state.every_port.get(allocated().port) is not None  # shared, as are the hosts: nobody sleeps in there
     assert len(state.world.hosts) == 3
     assert not machine.decides_on(at(50, allocated()))
     assert machine.wants(NetworkCreated)
@@ -343,3 +345,20 @@ def test_one_that_serves_a_host_is_woken_by_its_own_alone() -> None:
         assert machine.is_asleep
         machine.replay(at(number, msgspec.structs.replace(scheduled(), host=host, allocator=allocator)))
     assert not machine.is_asleep
+
+
+def test_what_is_decided_asleep_is_still_decided_after_a_restart() -> None:
+    """Else the request would be answered again at each start, under a new id each time."""
+    live, asked = Machine(cloud.WORKER, None, Commons()), at(1, PortFloatingIpRequested(port="p1"))
+    [refused] = (live.step(asked, 7) or Output([], [], 0)).envelopes
+    assert live.wants(PortFloatingIpRefused)  # or it would never know that it came back
+    assert not live.wants(PortAllocated)
+    said = recorded(refused, 2, stored_us=5)
+    live.step(said, 7)
+    assert (live.is_ahead, live.is_asleep) == (False, True)
+    restarted = Machine(cloud.WORKER, None, Commons())
+    for r in (asked, said):
+        restarted.replay(r, checkpoint=0)
+    assert restarted.is_asleep
+    assert restarted.decides_on(asked)
+    assert restarted.decide(asked, 9) is None
