@@ -14,10 +14,10 @@ import msgspec
 
 from driftline.bench.limits import log_alone
 from driftline.cli.common import print_json, progress_console, run, server_options
-from driftline.cli.load_options import check_random, check_use
+from driftline.cli.load_options import check_random, check_trace, check_use
 from driftline.cli.load_plan import Load, asked, phases_of, places_of, total
 from driftline.cli.load_report import finish, show_comparison, show_partial, show_report
-from driftline.cli.numbers import POSITIVE
+from driftline.cli.numbers import POSITIVE, FiniteRange
 from driftline.cli.panel import Panel
 from driftline.cli.plane_options import faults_option
 from driftline.discovery import find
@@ -30,7 +30,7 @@ from driftline.loadtest.exercise import Exercise, Limits, check, exercising
 from driftline.loadtest.leaves import BrokenLeaves
 from driftline.loadtest.page import page
 from driftline.loadtest.profile import SCOPES, LeavesFail, found, named
-from driftline.loadtest.report import INTERRUPTED, Partial, Report, partial
+from driftline.loadtest.report import INTERRUPTED, TERMINATED, Partial, Report, partial
 from driftline.observing.process import looked_at, observed_as
 from driftline.observing.settings import Settings
 from driftline.parts import all_workers
@@ -41,8 +41,9 @@ from driftline.world_setup import WorldChoice, describe_world, world_of_log, wor
 from projections.world import World
 from workers.devices.simulated.faults import FaultPlan
 
-#: 128 + SIGINT.
-EXIT_INTERRUPTED = 130
+#: What ends a run with a report of what was done, and how that is told; it exits with 128 + the signal's number.
+ENDING = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
+_EXITS = {why: 128 + number for number, why in ENDING.items()}
 #: Events that a spawn makes (Figure 10): as many per instance does the log alone get.
 EVENTS_PER_SPAWN = 11
 #: A burst of so many, on servers of its own, is told as a share of what the log alone does with at most so many events:
@@ -86,7 +87,9 @@ LIMIT_FROM, LIMIT_EVENTS_MAX = 1000, 50_000
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the JSON of the run here as well.")
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots here.")
 @click.option("--chaos", default="", metavar="FAULTS", help="kill:nova@10,restart:nats@20,… or random; see the how-to.")
-@click.option("--chaos-every", "chaos_every_s", type=POSITIVE, default=5.0, show_default=True, help="random: seconds.")
+@click.option(
+    "--chaos-every", "chaos_every_s", type=FiniteRange(min=0.5), default=5.0, show_default=True, help="random: seconds."
+)
 @click.option("--apart/--together", default=None, help="Workers in a process of their own.  [default: if two cores]")
 @world_options
 @faults_option
@@ -140,6 +143,7 @@ def load(
         raise UsageError(f"--profile {profile}: a trace is a profile of its own")
     profile = profile or ("trace" if trace else "burst")
     check_use(context, profile)
+    check_trace(context, trace)
     for option, path in (("--out", out), ("--html", html)):
         if path is not None and not path.parent.is_dir():
             raise UsageError(f"{option} {path}: there is no folder {path.parent}")
@@ -154,6 +158,7 @@ def load(
         profile=profile,
         instances=instances,
         rows=[_faster(row, speed) for row in rows] if speed else rows,
+        trace=str(trace or ""),
         rate=rate,
         lives_s=lives_s,
         size=size,
@@ -208,11 +213,14 @@ def page_of(run_file: Path, html: Path) -> None:
 async def _load(options: Options, world: WorldChoice, wanted: Load, faults: FaultPlan, *, as_json: bool) -> None:
     limit = await _limit(wanted, world) if _measures_limit(options, world, wanted) else 0.0
     roles = FABRIC_ROLES if world.file is None else ("fabric", *all_workers(), "projector")  # it may have any models
+    servers = "a folder's" if options.data else "own"
     async with AsyncExitStack() as exits:
         parts = await exits.enter_async_context(cluster(roles)) if wanted.chaos else None
         if parts is not None:
             options = Options(nats=parts.nats.url, postgres=parts.postgres.url)
         stack = await exits.enter_async_context(open_stack(options))
+        if stack.servers.nats_found and parts is None:
+            servers = "others'"
         room = len(wanted.rows) or (wanted.instances or 0) * world.azs
         if parts is not None:
             described = await describe_world(stack, world, room)
@@ -225,7 +233,7 @@ async def _load(options: Options, world: WorldChoice, wanted: Load, faults: Faul
             described = await describe_world(stack, world, room)
         known = await world_of_log(stack)
         places, phases = places_of(known, wanted), phases_of(known, wanted)
-        check(phases, places)
+        check(phases, places, known)
         if stack.servers.nats_found and parts is None and any(isinstance(phase, LeavesFail) for phase in phases):
             raise UsageError("--scope leaf-pair: needs devices of its own; those that run may have faults that it ends")
         chaos = _chaos(known, wanted, roles)
@@ -236,8 +244,9 @@ async def _load(options: Options, world: WorldChoice, wanted: Load, faults: Faul
         disturbing = disturb(parts, leaves, chaos, exercise.marks.append) if parts is not None else None
         progress_console().print(f"[bold]driftline load[/]: {wanted.profile} on {described}")
         report = await _run(exercise, exercise.phases(phases, places, known), disturbing, wanted)
+        report.asked = asked(known, wanted, phases, faults, world=str(world.file or ""), servers=servers)
     if isinstance(report, Report):
-        report.profile, report.asked = wanted.profile, asked(known, wanted, phases, faults)
+        report.profile = wanted.profile
         if limit:
             report.limit_events_per_second = round(limit, 1)
             report.share_of_limit = round(report.events_per_second / limit, 3)
@@ -262,20 +271,28 @@ async def _run(
         return await exercise.report()
 
     work = asyncio.ensure_future(whole())
-    loop.add_signal_handler(signal.SIGINT, work.cancel)
+    ended_by: list[signal.Signals] = []
+
+    def end(number: signal.Signals) -> None:
+        ended_by.append(number)
+        work.cancel()
+
+    for number in ENDING:
+        loop.add_signal_handler(number, end, number)
     try:
         async with asyncio.timeout(wanted.timeout_s):
             return await work
     except asyncio.CancelledError:
-        if asyncio.current_task().cancelling():  # type: ignore[union-attr]  # not the person: the servers, or the plane
+        if not ended_by or asyncio.current_task().cancelling():  # type: ignore[union-attr]  # the servers, or the plane
             raise
-        why = INTERRUPTED
+        why = ENDING[ended_by[0]]
     except TimeoutError:
         why = f"--timeout: not done within {wanted.timeout_s:g} s"
     except NotDone as error:
         why = str(error)
     finally:
-        loop.remove_signal_handler(signal.SIGINT)
+        for number in ENDING:
+            loop.remove_signal_handler(number)
     return partial(exercise.tally, exercise.timing(), wanted.profile, why)
 
 
@@ -293,8 +310,8 @@ def _tell(report: Report | Partial, wanted: Load, *, as_json: bool) -> None:
         show_report(report)
     if isinstance(report, Report):
         finish(report)
-    elif report.why == INTERRUPTED:
-        sys.exit(EXIT_INTERRUPTED)
+    elif report.why in _EXITS:
+        sys.exit(_EXITS[report.why])
     else:
         raise NotDone(report.why)
 

@@ -1,5 +1,7 @@
 """Options of ``driftline load`` that do not go together."""
 
+from pathlib import Path
+
 import click
 from click.core import ParameterSource
 
@@ -21,6 +23,15 @@ def check_random(context: click.Context, chaos: str, for_s: float | None) -> Non
         raise UsageError("--chaos random: say with --for until when, seconds")
     if chaos != "random" and _given(context, "chaos_every_s"):
         raise UsageError("--chaos-every: only with --chaos random")
+    if not chaos and _given(context, "chaos"):
+        raise UsageError("--chaos '': no fault is named")
+
+
+def check_trace(context: click.Context, trace: Path | None) -> None:
+    """Raise UsageError for the name of a column that was given without a ``trace``."""
+    for name in ("name_column", "created_column", "deleted_column", "host_column"):
+        if trace is None and _given(context, name):
+            raise UsageError(f"--{name.replace('_', '-')}: only with --trace, whose columns it names")
 
 
 def _given(context: click.Context, name: str) -> bool:

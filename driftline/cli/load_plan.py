@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from driftline.errors import UsageError
-from driftline.loadtest.exercise import Limits, Places
+from driftline.loadtest.exercise import IN_FLIGHT, Limits, Places
 from driftline.loadtest.profile import Instances, Phase, Shape, named, takes
 from driftline.loadtest.report import Asked
 from driftline.trace import Target, TraceRow
@@ -21,6 +21,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     profile: str
     instances: int | None
     rows: list[TraceRow]
+    trace: str
     rate: float
     lives_s: float
     size: int
@@ -38,25 +39,32 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float
 
 
-def asked(known: World, wanted: Load, phases: Sequence[Phase], faults: FaultPlan) -> Asked:
-    """What is asked for by all of that, for who holds one run against another."""
+def asked(known: World, wanted: Load, phases: Sequence[Phase], faults: FaultPlan, *, world: str, servers: str) -> Asked:
+    """What is asked for by all of that, for who holds one run against another; ``world`` and ``servers`` as there."""
     used = takes(wanted.profile)
     measured = [phase for phase in phases if not (isinstance(phase, Instances) and phase.fill)]
+    flat_out = all(isinstance(phase, Instances) and not phase.timed for phase in measured)
     return Asked(
         profile=wanted.profile,
         instances=total(known, wanted),
         zones=len(zones(known)),
         hosts=len(known.hosts),
-        flat_out=all(isinstance(phase, Instances) and not phase.timed for phase in measured),
+        flat_out=flat_out,
         rate=wanted.rate if "rate" in used else None,
         lives_s=wanted.lives_s if "lives_s" in used else None,
         size=wanted.size if "size" in used else None,
         scope=wanted.scope if "scope" in used else None,
         speed=wanted.speed,
-        in_flight=wanted.limits.in_flight,
+        in_flight=wanted.limits.in_flight or (IN_FLIGHT if flat_out else None),
         for_s=wanted.limits.for_s,
         chaos=f"random, one in {wanted.chaos_every_s:g} s" if wanted.chaos == "random" else wanted.chaos,
         faults="" if faults == FaultPlan() else msgspec.json.encode(faults).decode(),
+        seed=wanted.seed,
+        target=(wanted.target.network or wanted.target.label or "") if wanted.target else "",
+        trace=wanted.trace,
+        world=world,
+        servers=servers,
+        apart=wanted.apart,
     )
 
 

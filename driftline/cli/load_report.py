@@ -30,7 +30,8 @@ def show_report(report: Report) -> None:
         ("spawns per second", report.spawns_per_second),
         ("events per second, projected", report.events_per_second),
     ]
-    rows.append(("memory of Python, MiB", f"{report.memory_mib}; {report.memory_judged_mib} while it was checked"))
+    if report.memory_mib is not None:
+        rows.append(("memory of Python, MiB", f"{report.memory_mib}; {report.memory_judged_mib} while it was checked"))
     if report.share_of_limit is not None:
         rows.append(("share of what the log alone does", f"{100 * report.share_of_limit:.0f} %"))
     rows += [
@@ -43,7 +44,8 @@ def show_report(report: Report) -> None:
     _show_steps("Steps of the spawns (Figure 10), ms since each was due", report.steps)
     _show_steps("Steps of the drifts (Figure 11), ms since each was due", report.drift_steps)
     show_verdict(report.verify)
-    for problem in report.problems:
+    missed = report.refused + report.failed - len(report.problems)
+    for problem in [*report.problems, *([f"… and {missed} more"] if missed > 0 else [])]:
         people().print(f"[yellow]{problem}[/]")
 
 

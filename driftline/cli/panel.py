@@ -86,10 +86,11 @@ class Panel(Watcher):
     def _tell(self) -> None:
         tally = self._tally
         seconds = time.monotonic() - self._started
+        checking = f"; {self._checking}" if self._checking else ""
         drifted = f", {tally.drifted} drifted" if tally.drifted else ""
         self._console.print(
             f"{tally.active} of {tally.requested} active{drifted}, {tally.events} events; {seconds:.0f} s, "
-            f"in flight {tally.in_flight}; {self._lags()}; {self._states() or 'no ports'} {self._checking}".rstrip(),
+            f"in flight {tally.in_flight}; {self._lags()}; {self._states() or 'no ports'}{checking}",
             soft_wrap=True,
         )
 

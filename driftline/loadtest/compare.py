@@ -1,6 +1,5 @@
 """Two runs compared by the JSON that ``driftline load --json`` printed."""
 
-import math
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -21,7 +20,10 @@ class Run(msgspec.Struct, frozen=True):
     projected_seconds: float
     faults: list[str]
     share_of_limit: float | None = None
-    memory_mib: int = 0
+    memory_mib: int | None = None
+    active: int = 0
+    refused: int = 0
+    failed: int = 0
     latency: dict[str, Percentiles] = {}
     asked: Asked | None = None
 
@@ -43,25 +45,31 @@ class Unlike(msgspec.Struct, frozen=True):
     after: str
 
 
+Judged = Literal["faster", "slower", "alike"]
+Verdict = Literal["faster", "slower", "alike", "unlike", "wrong"]
+
+
 class Comparison(msgspec.Struct, frozen=True):
     """``verdict``: ``wrong`` if the later run has faults, however fast it was; ``unlike`` if something else was asked.
 
-    Else it is told by ``judged_by``: spawns a second where they came as fast as the system took them, and where they
-    came at their times the p99 that changed most. Less than NOISE is ``alike``.
+    Else it is told by ``judged_by``. Where all came as fast as the system took them: the share of what the log alone
+    does, or spawns a second if that was not measured. Where they came at their times: the p99 that is worst now, and
+    only if none is worse beyond noise the one that is best. A change within noise (NOISE, NOISE_P99) is ``alike``.
     """
 
     lines: list[Line]
     unlike: list[Unlike]
-    verdict: Literal["faster", "slower", "alike", "unlike", "wrong"]
+    verdict: Verdict
     judged_by: str
 
 
-_FIGURES = ("spawns_per_second", "seconds", "projected_seconds", "share_of_limit", "memory_mib")
+_SHARE, _RATE = "share_of_limit", "spawns_per_second"
+_FIGURES = (_RATE, "seconds", "projected_seconds", _SHARE, "memory_mib", "active", "refused", "failed")
 _PERCENTILES = ("p50", "p90", "p99", "p99_9", "max")
-#: What is there before a run begins is not what it is about.
-_FILL = "fill"
-#: A difference of less than this share is noise: of a rate, of a p99.
-NOISE, NOISE_P99 = 0.05, 0.2
+#: What came about by what was asked: not what was there before it began, and not what was refused or failed.
+_JUDGED = ("spawn", "delete", "drift", "bulk")
+#: A rate that changes by less than this share is alike; a p99 that is less than so many times as much, or as little.
+NOISE, NOISE_P99 = 0.05, 1.25
 
 
 def read_run(path: Path) -> Run:
@@ -107,25 +115,39 @@ def compare(before: Run, after: Run) -> Comparison:
         for share in _PERCENTILES
     ]
     unlike = _unlike(before.asked, after.asked)
-    paced = before.asked is not None and not before.asked.flat_out
-    p99s = [line for line in lines if paced and line.what.endswith(" p99, ms") and not line.what.startswith(_FILL)]
-    judge = max(p99s, key=lambda line: abs(math.log(line.ratio or 1.0)), default=lines[0])
-    verdict: Literal["faster", "slower", "alike"] = _verdict(judge)
-    return Comparison(lines, unlike, "wrong" if after.faults else "unlike" if unlike else verdict, judge.what)
+    by_latency = before.asked is not None and not before.asked.flat_out
+    judged, by = _by_latency(before, after) if by_latency else _by_rate(before, after)
+    return Comparison(lines, unlike, "wrong" if after.faults else "unlike" if unlike else judged, by)
 
 
-def _verdict(judge: Line) -> Literal["faster", "slower", "alike"]:
-    is_rate = judge.what == _FIGURES[0]
-    change = (1.0 if judge.ratio is None else judge.ratio) - 1
-    if abs(change) <= (NOISE if is_rate else NOISE_P99):
-        return "alike"
-    return "faster" if (change > 0) == is_rate else "slower"
+def _by_rate(before: Run, after: Run) -> tuple[Judged, str]:
+    by = _SHARE if before.share_of_limit and after.share_of_limit else _RATE
+    was, now = getattr(before, by), getattr(after, by)
+    if abs(now - was) <= NOISE * was:
+        return "alike", by
+    return "faster" if now > was else "slower", by
+
+
+def _by_latency(before: Run, after: Run) -> tuple[Judged, str]:
+    both = [kind for kind in _JUDGED if kind in before.latency and kind in after.latency]
+    if not both:
+        return _by_rate(before, after)
+    was, now = {kind: before.latency[kind].p99 for kind in both}, {kind: after.latency[kind].p99 for kind in both}
+    by_change = sorted(both, key=lambda kind: now[kind] / max(was[kind], 1e-3))
+    best, worst = by_change[0], by_change[-1]
+    if now[worst] >= NOISE_P99 * was[worst]:
+        return "slower", f"{worst} p99, ms"
+    if now[best] * NOISE_P99 <= was[best]:
+        return "faster", f"{best} p99, ms"
+    return "alike", f"{worst} p99, ms"
 
 
 def _unlike(before: Asked | None, after: Asked | None) -> list[Unlike]:
     """What was asked otherwise. A run of an earlier version does not say what was asked of it."""
-    if before is None or after is None:
+    if before is None and after is None:
         return []
+    if before is None or after is None:
+        return [Unlike("asked", *("not told" if one is None else "told" for one in (before, after)))]
     return [
         Unlike(name.replace("_", " "), str(one), str(other))
         for name in Asked.__struct_fields__

@@ -16,6 +16,7 @@ from driftline.channel import BusChannel
 from driftline.current import rows, shown, wait_projected
 from driftline.evacuation import Evacuation, evacuate
 from driftline.ledger import Entry
+from driftline.loadtest import checking
 from driftline.loadtest.harness import EXAMPLES_MAX, STALLED_S, Harness, Tally
 from driftline.loadtest.latency import Latency
 from driftline.loadtest.leaves import BrokenLeaves
@@ -26,7 +27,7 @@ from driftline.loadtest.samples import Mark, Sample, Sampler, use
 from driftline.observing.positions import Positions
 from driftline.plane import Plane
 from driftline.stack import Stack
-from driftline.trace import Target, TimedRequest, TraceError, deletion, instance_id, plan
+from driftline.trace import Target, TimedRequest, deletion, instance_id, plan
 from projections.errors import DatabaseUnavailable
 from projections.instances import InstanceRow
 from projections.world import World
@@ -75,16 +76,12 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
     host_azs: dict[str, str] = {}
 
 
-def check(phases: Sequence[Phase], places: Places) -> None:
-    """Raise TraceError if rows cannot be asked for as they are, before anything is: see ``driftline.trace.plan``."""
-    came: set[str] = set()
+def check(phases: Sequence[Phase], places: Places, world: World) -> None:
+    """Raise UsageError if ``phases`` cannot be asked for as they are, before anything is."""
+    checking.check(phases, world)
     for phase in phases:
         if isinstance(phase, Instances):
             _plan(phase, places)
-            for name in phase.gone_s:
-                if name not in came:
-                    raise TraceError(f"gone_s: {name} does not come in a phase before the one in which it is to go")
-            came |= {row.name for row in phase.rows}
 
 
 def _plan(phase: Instances, places: Places) -> list[TimedRequest]:
@@ -127,7 +124,7 @@ class Exercise:
                 case Instances(timed=timed, fill=fill):
                     await self.requests(self._askable(phase, places), timed=timed, fill=fill)
                 case Bulk() as bulk:
-                    await self.requests(list(_operations(bulk, places, world)), timed=True)
+                    await self.requests(list(_operations(bulk, number, places, world)), timed=True)
                 case HostsFail(hosts=hosts):
                     await self._lose(hosts, SetHosts(power_off=hosts))
                 case LeavesFail(leaves=leaves, hosts=hosts):
@@ -166,10 +163,11 @@ class Exercise:
             self._active += harness.active
             self._entries += harness.entries
             self._drifts_due_us |= harness.drifts_due_us
-            if not fill:
+            if fill:
+                for kind, latency in latencies.items():
+                    self.latencies.setdefault("fill" if kind == "spawn" else kind, Latency()).add(latency)
+            else:
                 self._spawns_due_us |= harness.spawns_due_us
-            elif "spawn" in latencies:
-                self.latencies.setdefault("fill", Latency()).add(latencies["spawn"])
 
     async def _lose(self, hosts: Sequence[str], change: SetHosts) -> None:
         """Have ``change`` befall ``hosts`` and declare them dead; return when all that was on them has drifted."""
@@ -223,8 +221,10 @@ class Exercise:
         last = await stack.log.last_position()
         timeout_s = PROJECT_S + tally.events / PROJECT_EVENTS_PER_S
         await wait_projected(stack, self._plane.projector, last, timeout_s=timeout_s)
+        await self._sampler.take()  # a short run may be over before the next is due
         projected_us = now_us()
         judged = await judge(stack, self._plane.projector, self._entries, self._watcher.checking)
+        await self._sampler.take()
         return made(tally, judged, projected_us, self.timing(), may_fail=self.may_fail)
 
     def timing(self) -> Timing:
@@ -271,22 +271,25 @@ class Exercise:
         return msgspec.structs.replace(sample, lags=elsewhere | sample.lags)
 
 
-def _operations(bulk: Bulk, places: Places, world: World) -> Iterator[TimedRequest]:
-    """Requests for ``bulk.size`` ports each, all on hosts of one zone, zones and targets in turn."""
+def _operations(bulk: Bulk, phase: int, places: Places, world: World) -> Iterator[TimedRequest]:
+    """Requests for ``bulk.size`` ports each, all on hosts of one zone, zones and targets in turn.
+
+    The names have the number of the ``phase`` in them: nobody else's, and no other phase's.
+    """
     by_az = {az: sorted(row.host for row in world.hosts.values() if row.az == az) for az in places.azs}
     for number, first in enumerate(range(0, bulk.ports, bulk.size)):
         az, target = places.azs[number % len(places.azs)], places.targets[number % len(places.targets)]
         hosts = by_az[az]
         items = tuple(
             PortItem(
-                instance=instance_id(f"{places.prefix}{n + 1}"),
+                instance=instance_id(f"{places.prefix}b{phase}-{n + 1}"),
                 host=hosts[n % len(hosts)],
                 network=target.network,
                 label=target.label,
             )
             for n in range(first, min(first + bulk.size, bulk.ports))
         )
-        operation = f"{places.prefix}op{number}"
+        operation = f"{places.prefix}op{phase}-{number}"
         event = OperationPortsRequested(operation=operation, az=az, items=items)
         yield TimedRequest(number / bulk.rate, "bulk", operation, event)
 

@@ -94,7 +94,8 @@ class Harness:
     """Drives one plan against a log. What concerns an instance waits until its spawn has ended.
 
     ``timed``: requests are published when they are due; if not, as fast as ``in_flight_max`` allows, in their order.
-    ``latencies``: by kind of request, from when each was due. ``for_s``: what is due later than that is left out.
+    ``latencies``: by kind of request, from when each was due; what was refused or failed is a kind of its own.
+    ``for_s``: what is due later than that is left out.
     """
 
     def __init__(
@@ -279,9 +280,11 @@ class Harness:
         tally.last_us = max(tally.last_us, r.time_us)
         if ends == "spawn":
             tally.spawned_us = max(tally.spawned_us, r.time_us)
-        if ends not in self.latencies:  # a histogram is large: none is made to be thrown away
-            self.latencies[ends] = Latency()
-        self.latencies[ends].record(sent.due_us, r.time_us)
+        how = kind.rpartition("_")[2]
+        timed_as = f"{ends} {how}" if how in ("refused", "failed") else ends
+        if timed_as not in self.latencies:  # a histogram is large: none is made to be thrown away
+            self.latencies[timed_as] = Latency()
+        self.latencies[timed_as].record(sent.due_us, r.time_us)
         if problem and len(tally.problems) < EXAMPLES_MAX:
             tally.problems.append(problem)
         return True

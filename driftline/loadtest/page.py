@@ -79,7 +79,7 @@ def _summary(run: Document) -> Iterable[tuple[str, object]]:
             yield name.replace("_", " "), counts[name]
     yield "seconds", run["seconds"]
     yield "spawns per second", run["spawns_per_second"]
-    if "memory_mib" in run:
+    if run.get("memory_mib") is not None:
         yield "memory of Python, MiB", f"{run['memory_mib']}; {run['memory_judged_mib']} while it was checked"
     if run.get("share_of_limit") is not None:
         share = f"{100 * run['share_of_limit']:.0f} % of {run['limit_events_per_second']:.0f} events/s"

@@ -79,7 +79,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What a run was asked for, as far as its profile looks at it. ``instances``, ``hosts``: in all ``zones`` together.
 
     ``flat_out``: all came as fast as the system took it, so that what counts is the rate; else it is the latency.
-    ``chaos``: the faults that were let in, as they were given. Seconds, and a second; None: of no use to the profile.
+    ``chaos``: the faults that were let in, ``faults``: those of the devices, both as they were given. ``target``: the
+    network or label that ports come from, ``trace`` and ``world`` the files, each empty if none was given. ``servers``:
+    its own, those of a folder, or others'; ``apart``: workers in a process of their own. None: of no
+    use to the profile.
     """
 
     profile: str
@@ -96,6 +99,12 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     for_s: float | None = None
     chaos: str = ""
     faults: str = ""
+    seed: int = 0
+    target: str = ""
+    trace: str = ""
+    world: str = ""
+    servers: str = "own"
+    apart: bool = True
 
 
 class Report(msgspec.Struct, kw_only=True):
@@ -106,7 +115,8 @@ class Report(msgspec.Struct, kw_only=True):
     devices hold that no live port needs. ``latency``: by kind of request, milliseconds from when each was due;
     ``curves``: (percent, milliseconds) of the same.
     ``limit_events_per_second``: what the log alone did in the same run; it and the share are null if not measured.
-    ``memory_mib``: what the Python processes held at most until all was projected; ``memory_judged_mib``: from then on.
+    ``memory_mib``: what the Python processes held at most until all was projected; ``memory_judged_mib``: from then on;
+    null: nobody looked.
     ``costs``: what a spawn took of the cores, part after part of a run that only spawns; servers count that it started.
     ``faults``: what is wrong with the run, empty when all is as it must be.
     """
@@ -135,8 +145,8 @@ class Report(msgspec.Struct, kw_only=True):
     events_per_second: float
     limit_events_per_second: float | None = None
     share_of_limit: float | None = None
-    memory_mib: int
-    memory_judged_mib: int
+    memory_mib: int | None = None
+    memory_judged_mib: int | None = None
     latency: dict[str, Percentiles]
     curves: dict[str, list[tuple[float, float]]]
     steps: list[StepTimes]
@@ -157,8 +167,8 @@ class Report(msgspec.Struct, kw_only=True):
     faults: list[str] = []
 
 
-#: What is said of a run that a person has ended.
-INTERRUPTED = "interrupted"
+#: What is said of a run that a person has ended, or whoever runs the process.
+INTERRUPTED, TERMINATED = "interrupted", "terminated"
 
 
 class Partial(msgspec.Struct, kw_only=True):
@@ -166,6 +176,7 @@ class Partial(msgspec.Struct, kw_only=True):
 
     why: str
     profile: str
+    asked: Asked | None = None
     machine: Machine
     tally: Tally
     seconds: float
@@ -277,12 +288,12 @@ def marked(timing: Timing) -> list[MarkedAt]:
     return [MarkedAt(at_s=round((mark.at_us - timing.started_us) / 1e6, 3), what=mark.what) for mark in timing.marks]
 
 
-def _memory(timing: Timing, projected_us: int) -> tuple[int, int]:
+def _memory(timing: Timing, projected_us: int) -> tuple[int | None, int | None]:
     """The most that was held until then, and after it, MiB."""
     until_s = timing.seconds_until(projected_us)
     before = [sample.memory_mib for sample in timing.samples if sample.at_s <= until_s]
     after = [sample.memory_mib for sample in timing.samples if sample.at_s > until_s]
-    return max(before, default=0), max(after, default=0)
+    return max(before, default=None), max(after, default=None)
 
 
 def _spawn_steps(spawns: Iterable[SpawnRow], due_us: Mapping[str, int]) -> list[StepTimes]:

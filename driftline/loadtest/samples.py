@@ -82,17 +82,21 @@ class Sampler:
         self.started_us = now_us()
         self.missed = 0
 
+    async def take(self) -> None:
+        """Take one now."""
+        try:
+            sample = await self._look((now_us() - self.started_us) / 1e6)
+        except LogUnavailable:
+            self.missed += 1
+        else:
+            self.samples.append(sample)
+            self._on_sample(sample)
+
     async def run(self) -> None:
         """Take samples for ever."""
         loop = asyncio.get_running_loop()
         start = loop.time()
         while True:
-            try:
-                sample = await self._look(loop.time() - start)
-            except LogUnavailable:
-                self.missed += 1
-            else:
-                self.samples.append(sample)
-                self._on_sample(sample)
+            await self.take()
             passed_s = loop.time() - start
             await asyncio.sleep(EVERY_S - passed_s % EVERY_S)  # what was missed is not made up for

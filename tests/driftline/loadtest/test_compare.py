@@ -37,11 +37,48 @@ def test_where_requests_have_their_times_latency_decides(p99: float, verdict: st
     assert (found.verdict, found.judged_by) == (verdict, "spawn p99, ms")
 
 
-def test_the_latency_that_changed_most_decides_whichever_way() -> None:
+@pytest.mark.parametrize(
+    ("spawn", "delete", "verdict", "by"),
+    [
+        (130, 50, "slower", "spawn"),  # one that is better does not hide one that is worse
+        (190, 20, "slower", "spawn"),
+        (110, 50, "faster", "delete"),
+        (110, 90, "alike", "spawn"),
+        (124, 81, "alike", "spawn"),
+        (125, 100, "slower", "spawn"),
+        (100, 80, "faster", "delete"),
+    ],
+)
+def test_the_worst_latency_decides_and_else_the_best(spawn: float, delete: float, verdict: str, by: str) -> None:
     churn = asked("churn", flat_out=False)
     before = structs.replace(run(100), asked=churn, latency=timed(100) | timed(100, "delete"))
-    after = structs.replace(run(100), asked=churn, latency=timed(130) | timed(50, "delete"))
-    assert (compare(before, after).verdict, compare(before, after).judged_by) == ("faster", "delete p99, ms")
+    after = structs.replace(run(100), asked=churn, latency=timed(spawn) | timed(delete, "delete"))
+    found = compare(before, after)
+    assert (found.verdict, found.judged_by) == (verdict, f"{by} p99, ms")
+
+
+def test_what_was_refused_or_was_there_before_decides_nothing() -> None:
+    storm = asked("storm", flat_out=False)
+    slow = timed(900, "fill") | timed(900, "spawn refused")
+    before = structs.replace(
+        run(100), asked=storm, latency=timed(100, "drift") | timed(1, "fill") | timed(1, "spawn refused")
+    )
+    after = structs.replace(run(100), asked=storm, latency=timed(101, "drift") | slow)
+    assert compare(before, after).verdict == "alike"
+
+
+def test_the_share_of_the_limit_decides_where_it_was_measured() -> None:
+    """The machine itself was twice as slow."""
+    before = structs.replace(run(2000), share_of_limit=0.4)
+    found = compare(before, structs.replace(run(1000), share_of_limit=0.41))
+    assert (found.verdict, found.judged_by) == ("alike", "share_of_limit")
+    assert compare(before, structs.replace(run(3000), share_of_limit=0.3)).verdict == "slower"
+
+
+def test_a_run_that_does_not_say_what_was_asked_is_unlike_one_that_does() -> None:
+    found = compare(run(100), structs.replace(run(100), asked=asked("burst", flat_out=True)))
+    assert found.verdict == "unlike"
+    assert found.unlike == [Unlike("asked", "not told", "told")]
 
 
 def test_runs_of_other_things_are_not_judged() -> None:
