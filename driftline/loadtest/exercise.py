@@ -39,6 +39,8 @@ from workers.devices.simulated.remote import RemoteDevices
 IN_FLIGHT = 2000
 #: How long PostgreSQL may be away at the end of a run, seconds.
 RETRY_S = 60.0
+#: How long what failed may take until nothing of it is left, seconds: taking down is tried until it succeeds.
+TAKE_DOWN_S = 120.0
 #: How long the projections may take to catch up at the end: this, and at least this many events a second.
 PROJECT_S, PROJECT_EVENTS_PER_S = 60.0, 1000
 
@@ -221,11 +223,23 @@ class Exercise:
         last = await stack.log.last_position()
         timeout_s = PROJECT_S + tally.events / PROJECT_EVENTS_PER_S
         await wait_projected(stack, self._plane.projector, last, timeout_s=timeout_s)
+        with suppress(TimeoutError):  # the oracle tells what is left then
+            async with asyncio.timeout(TAKE_DOWN_S):
+                await self._taken_down(last)
         await self._sampler.take()  # a short run may be over before the next is due
         projected_us = now_us()
         judged = await judge(stack, self._plane.projector, self._entries, self._watcher.checking)
         await self._sampler.take()
         return made(tally, judged, projected_us, self.timing(), may_fail=self.may_fail)
+
+    async def _taken_down(self, position: int) -> None:
+        """Wait until nothing of what failed is being taken down: a device that errs is tried again and again."""
+        stack, failed = self._stack, self.tally.failed + self.tally.drift_failed
+        while failed and await rows(stack.database, "instances", {"terminating": True, "cleaned": False}):
+            async for batch in stack.log.follow(position):
+                position = batch.last
+                break
+            await wait_projected(stack, self._plane.projector, position)
 
     def timing(self) -> Timing:
         """How long what has been done so far took, and how it looked."""
