@@ -111,7 +111,8 @@ def _marks(run: Document) -> Iterable[str]:
 
 
 def _over_time(run: Document) -> Iterable[str]:
-    samples = run["samples"]
+    until_s = run.get("projected_at_s") or float("inf")  # what the oracle does afterwards is not the run's
+    samples = [sample for sample in run["samples"] if sample["at_s"] <= until_s]
     if len(samples) < 2:
         return
     marks = [(mark["at_s"], mark["what"]) for mark in run["marks"]]
@@ -155,6 +156,8 @@ def _most_first(lines: Mapping[str, list[Point]]) -> dict[str, list[Point]]:
 def _durations(run: Document) -> Iterable[str]:
     if any(run["curves"].values()):
         yield latency_curves("Latency from when each request was due", run["curves"])
+    if (run.get("asked") or {}).get("flat_out"):
+        yield "<p>All was due at once: the time before step 1 went by in the queue of the harness (--in-flight).</p>"
     for field, what, figure in _FIGURES:
         steps = [step for step in run.get(field, ()) if step["since_due"]]
         if steps:

@@ -111,7 +111,8 @@ class Report(msgspec.Struct, kw_only=True):
     """The document that ``demo`` and ``load`` print with ``--json``.
 
     ``live``: instances that are active now. ``addresses_held``: without a leak there are as many as ports.
-    ``seconds``: first request to last outcome; ``projected_seconds``: until PostgreSQL had it all. ``leftovers``: what
+    ``seconds``: first request to last outcome; ``projected_seconds``: until PostgreSQL had it all, which was at
+    ``projected_at_s`` by the clock of the samples. ``leftovers``: what
     devices hold that no live port needs. ``latency``: by kind of request, milliseconds from when each was due;
     ``curves``: (percent, milliseconds) of the same.
     ``limit_events_per_second``: what the log alone did in the same run; it and the share are null if not measured.
@@ -141,6 +142,7 @@ class Report(msgspec.Struct, kw_only=True):
     events: int
     seconds: float
     projected_seconds: float
+    projected_at_s: float = 0.0
     spawns_per_second: float
     events_per_second: float
     limit_events_per_second: float | None = None
@@ -235,6 +237,7 @@ def made(tally: Tally, judged: Judged, projected_us: int, timing: Timing, *, may
         events=tally.events,
         seconds=round(tally.seconds, 3),
         projected_seconds=round(seconds, 3),
+        projected_at_s=round(timing.seconds_until(projected_us), 3),
         spawns_per_second=round(tally.spawns_per_second, 1),
         events_per_second=round(tally.events / seconds, 1),
         memory_mib=held,

@@ -122,3 +122,16 @@ def test_what_a_spawn_costs_is_a_table() -> None:
     assert ">1500<" in drawn
     assert ">1070<" in drawn
     assert "What a spawn costs" not in page(run(costs=[]))
+
+
+def test_the_plots_end_with_the_run_and_not_with_the_oracle() -> None:
+    samples = [sample(0.0, 0), sample(1.0, 1), {**sample(2.0, 3), "memory_mib": 98765}]
+    assert "98765" in page(run(samples=samples))
+    assert "98765" not in page(run(samples=samples, projected_at_s=1.5))
+
+
+def test_what_is_due_at_once_waits_in_the_harness_and_that_is_said() -> None:
+    said = "in the queue of the harness"
+    assert said in page(run(asked={"flat_out": True}))
+    assert said not in page(run(asked={"flat_out": False}))
+    assert said not in page(run())
