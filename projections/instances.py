@@ -111,18 +111,7 @@ class Instances(Fold):
     def _requested(self, r: Recorded, e: SpawnRequested) -> tuple[Touched, ...]:
         if (e.instance,) in self._rows:
             return NOTHING
-        row = InstanceRow(
-            instance=intern(e.instance),
-            name=e.name,
-            az=intern(e.az),
-            host=intern(e.host or ""),
-            network=intern(e.network or ""),
-            label=intern(e.label or ""),
-            kind=intern(e.kind),
-            port_name=port_name(e.name, e.labels),
-            request=intern(r.correlation),
-            requested_us=r.time_us,
-        )
+        row = _asked_for(r, e)
         self._rows[(row.instance,)] = row
         self.by_port_name.setdefault(row.port_name, row.instance)
         return self._touch(row)
@@ -131,19 +120,7 @@ class Instances(Fold):
     def _scheduled(self, r: Recorded, e: InstanceScheduled) -> tuple[Touched, ...]:
         row = self.get(e.instance)
         if row is None:  # a host's own agent sees only what concerns its host
-            row = InstanceRow(
-                instance=intern(e.instance),
-                name=e.name,
-                az=intern(e.az),
-                host=intern(e.host),
-                network=intern(e.network or ""),
-                label=intern(e.label or ""),
-                kind=intern(e.kind),
-                port_name=port_name(e.name, e.labels),
-                request=r.correlation,
-                requested_us=r.time_us,
-            )
-            self._rows[(e.instance,)] = row
+            row = self._rows[(e.instance,)] = _asked_for(r, e)
         if row.state != "requested":
             return NOTHING
         row.state, row.scheduled_us = "scheduled", r.time_us
@@ -348,3 +325,18 @@ class Instances(Fold):
 
     def _touch(self, row: InstanceRow) -> tuple[Touched, ...]:
         return (("instances", (row.instance,)),)
+
+
+def _asked_for(r: Recorded, e: SpawnRequested | InstanceScheduled) -> InstanceRow:
+    return InstanceRow(
+        instance=intern(e.instance),
+        name=e.name,
+        az=intern(e.az),
+        host=intern(e.host or ""),
+        network=intern(e.network or ""),
+        label=intern(e.label or ""),
+        kind=intern(e.kind),
+        port_name=port_name(e.name, e.labels),
+        request=intern(r.correlation),
+        requested_us=r.time_us,
+    )
