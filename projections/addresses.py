@@ -148,7 +148,7 @@ class Addresses(Fold):
         self._claims: dict[tuple[str, int], tuple[str, int]] = {}
         self._newest: dict[str, int] = {}
         #: By port: the generations of which something may be left, nearly always FIRST alone.
-        self._left_of: dict[str, tuple[int, ...]] = {}
+        self._generations: dict[str, tuple[int, ...]] = {}
         #: By port and generation: the host on which something of a claim may be left; by host: how many by port.
         self._hosts_of: dict[tuple[str, int], str] = {}
         self._claims_on: dict[str, dict[str, int]] = {}
@@ -259,8 +259,8 @@ class Addresses(Fold):
     @on(PortClaimCleared)
     def _claim_cleared(self, r: Recorded, e: PortClaimCleared) -> tuple[Touched, ...]:
         self._leave_host(e.port, e.generation)
-        if e.generation in self._left_of.get(e.port, ()):
-            self._left_of[e.port] = tuple(one for one in self._left_of[e.port] if one != e.generation)
+        if e.generation in self._generations.get(e.port, ()):
+            self._generations[e.port] = tuple(one for one in self._generations[e.port] if one != e.generation)
         segment_key = self._claims.pop((e.port, e.generation), None)
         left = self._left.get(e.port, {}).pop(e.generation, None)
         freed = self._free(left) if left is not None else NOTHING
@@ -270,8 +270,8 @@ class Addresses(Fold):
         port, host = intern(e.port), intern(e.host)
         claim = (port, e.generation)
         self._newest[port] = e.generation
-        before = self._left_of.get(port, ())
-        self._left_of[port] = (*before, e.generation) if before or e.generation != 1 else FIRST
+        before = self._generations.get(port, ())
+        self._generations[port] = (*before, e.generation) if before or e.generation != 1 else FIRST
         claims_on = self._claims_on.setdefault(host, {})
         claims_on[port] = claims_on.get(port, 0) + 1
         self._hosts_of[claim] = host
@@ -308,7 +308,7 @@ class Addresses(Fold):
         if held is None:
             return NOTHING
         del self._newest[e.port]
-        generations = self._left_of.pop(e.port)
+        generations = self._generations.pop(e.port)
         freed = [touched for one in (held, *self._left.pop(e.port, {}).values()) for touched in self._free(one)]
         for generation in generations:
             self._leave_host(e.port, generation)

@@ -1,7 +1,11 @@
 """The rows of ports and of their claims, as ``projections.ports`` folds them."""
 
+from sys import intern
+
 import msgspec
 
+from bus.envelope import Recorded
+from bus.events import PortClaim
 from projections.fold import Row
 
 
@@ -106,3 +110,35 @@ class StaleClaimRow(Row):
     def overlay_clear(self) -> bool:
         """As ``PortRow.overlay_clear``."""
         return self.overlay_removed or not self.overlay_by
+
+
+def claimed_port(r: Recorded, e: PortClaim) -> PortRow:
+    """The row of a port as the claim ``e`` makes it: nothing of it is bound, plugged or reported yet."""
+    return PortRow(
+        port=intern(e.port),
+        name=e.name,
+        instance=intern(e.instance),
+        az=intern(e.az),
+        host=intern(e.host),
+        generation=e.generation,
+        network=intern(e.network),
+        subnet=intern(e.subnet),
+        vpc=intern(e.vpc),
+        vrf=intern(e.vrf),
+        ip=e.ip,
+        prefix_length=e.prefix_length,
+        mac=e.mac,
+        gateway=intern(e.gateway),
+        physical_network=intern(e.physical_network),
+        vlan=e.vlan,
+        vni=e.vni,
+        model=intern(e.model),
+        underlay_by=intern(e.underlay_by),
+        overlay_by=intern(e.overlay_by),
+        policy_by=intern(e.policy_by),
+        secondary_ips=list(e.secondary_ips),
+        correlation=intern(r.correlation),
+        claimed_at=r.position,
+        allocated_us=r.time_us,
+        changed_us=r.time_us,
+    )

@@ -7,7 +7,6 @@ A claim that is over (Figure 11) is kept beside the port until nothing of it is 
 """
 
 from collections.abc import Callable
-from sys import intern
 
 from bus.envelope import Recorded
 from bus.events import (
@@ -40,7 +39,7 @@ from bus.events import (
 )
 from projections.fold import NOTHING, Fold, Key, Table, Touched, on
 from projections.port_planes import OF_PLANES, enforced, plane, still
-from projections.port_rows import PortRow, StaleClaimRow
+from projections.port_rows import PortRow, StaleClaimRow, claimed_port
 
 
 class Ports(Fold):
@@ -318,34 +317,7 @@ class Ports(Fold):
 
     def _put(self, r: Recorded, e: PortClaim) -> tuple[Touched, ...]:
         """The port as it is after a claim: DOWN_DOWN and unbound."""
-        row = PortRow(
-            port=intern(e.port),
-            name=e.name,
-            instance=intern(e.instance),
-            az=intern(e.az),
-            host=intern(e.host),
-            generation=e.generation,
-            network=intern(e.network),
-            subnet=intern(e.subnet),
-            vpc=intern(e.vpc),
-            vrf=intern(e.vrf),
-            ip=e.ip,
-            prefix_length=e.prefix_length,
-            mac=e.mac,
-            gateway=intern(e.gateway),
-            physical_network=intern(e.physical_network),
-            vlan=e.vlan,
-            vni=e.vni,
-            model=intern(e.model),
-            underlay_by=intern(e.underlay_by),
-            overlay_by=intern(e.overlay_by),
-            policy_by=intern(e.policy_by),
-            secondary_ips=list(e.secondary_ips),
-            correlation=intern(r.correlation),
-            claimed_at=r.position,
-            allocated_us=r.time_us,
-            changed_us=r.time_us,
-        )
+        row = claimed_port(r, e)
         self._rows[row.port,] = row
         self.by_name[row.name] = row.port
         self._on_host.setdefault(row.host, {})[row.port] = None

@@ -60,10 +60,9 @@ class Machine:
     def __init__(self, worker: Worker, hosts: frozenset[str] | None = None, commons: Commons | None = None) -> None:
         self.worker = worker
         self._hosts = hosts if worker.per_host else None
-        self._alone = commons is None or self._hosts is not None
-        self.state = worker.state(
-            Folds(worker.says, Commons() if commons is None or self._hosts is not None else commons)
-        )
+        shared = commons if self._hosts is None else None
+        self._alone = shared is None
+        self.state = worker.state(Folds(worker.says, shared or Commons()))
         self.position = 0
         #: Empty once it is awake.
         self._sleeps_through = worker.sleeps_through

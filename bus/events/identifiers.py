@@ -68,11 +68,11 @@ class IdentifierFields(msgspec.StructMeta):
         names = (*inherited, *(field for field, kind in fields.items() if bare[field] is not kind))
         cls: Any = super().__new__(mcs, name, bases, namespace, **config)
         cls.identifier_names = names
-        cls.identifiers = attrgetter(*names, *names[:1]) if names else _none  # of one name it would get no tuple
+        cls.identifiers = attrgetter(*names, *names[:1]) if names else _no_fields  # of one name it would get no tuple
         return cls
 
 
-def _none(event: Any) -> tuple[str, ...]:
+def _no_fields(event: Any) -> tuple[str, ...]:
     return ()
 
 

@@ -81,16 +81,18 @@ class Sampler:
         self.samples: list[Sample] = []
         self.started_us = now_us()
         self.missed = 0
+        self._taking = asyncio.Lock()
 
     async def take(self) -> None:
-        """Take one now."""
-        try:
-            sample = await self._look((now_us() - self.started_us) / 1e6)
-        except LogUnavailable:
-            self.missed += 1
-        else:
-            self.samples.append(sample)
-            self._on_sample(sample)
+        """Take one now, after the one that is being taken: they stay in the order of their times."""
+        async with self._taking:
+            try:
+                sample = await self._look((now_us() - self.started_us) / 1e6)
+            except LogUnavailable:
+                self.missed += 1
+            else:
+                self.samples.append(sample)
+                self._on_sample(sample)
 
     async def run(self) -> None:
         """Take samples for ever."""
